@@ -1,0 +1,1 @@
+"""Runwright runs runbooks on machines, proves whether each run ended the incident, and learns from failures."""

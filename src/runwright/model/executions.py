@@ -1,0 +1,196 @@
+"""One run of one admitted version on one host for one incident, and its telemetry."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from runwright.model.base import Moment, OpenRecord, Record
+from runwright.model.ids import ClientId, VersionId
+from runwright.model.incidents import Severity
+from runwright.model.states import HostState, StateChange
+from runwright.model.verdicts import Verification
+
+RESULT_SCHEMA = "runwright/execution-result/v1"
+
+
+class ExecutionStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILURE = "failure"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def final(self) -> bool:
+        return self not in (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
+
+
+class StepStatus(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"
+
+
+class Section(StrEnum):
+    """Which list of the document a step belongs to."""
+
+    STEPS = "steps"
+    VERIFY = "verify"
+    ROLLBACK = "rollback"
+
+
+class AttemptRecord(OpenRecord):
+    """One attempt of one step. Output is decoded as UTF-8 with replacement, cut head and tail."""
+
+    attempt: int = Field(ge=1)
+    exit_code: int | None
+    """None where the attempt was ended or never answered."""
+    stdout: str = ""
+    stderr: str = ""
+    started_at: Moment
+    ended_at: Moment | None = None
+    timed_out: bool = False
+
+
+class StepRecord(OpenRecord):
+    id: str
+    kind: str
+    status: StepStatus
+    attempts: tuple[AttemptRecord, ...] = ()
+    state_changes: tuple[StateChange, ...] = ()
+    section: Section = Section.STEPS
+    reason: str = ""
+    """Why it was skipped, interrupted or failed, in one sentence."""
+
+
+class HostBrief(OpenRecord):
+    hostname: str
+    platform: str
+
+
+class IncidentRef(OpenRecord):
+    id: str
+    incident_type: str
+    subject: dict[str, Any]
+    severity: Severity = Severity.MEDIUM
+
+
+class RunbookRef(OpenRecord):
+    id: str
+    version: int | None = None
+    digest: str
+
+
+class ExecutionError(OpenRecord):
+    """Why the run ended early."""
+
+    code: str
+    message: str
+    step: str | None = None
+
+
+class ExecutionResult(OpenRecord):
+    """The public form of DESIGN section 6: the whole telemetry of one run."""
+
+    schema_: str = Field(default=RESULT_SCHEMA, alias="schema")
+    execution_id: str
+    origin: str = "runwright"
+    """`runwright` or `external:<source>`."""
+    client_id: str
+    host: HostBrief
+    incident: IncidentRef
+    runbook: RunbookRef
+    started_at: Moment
+    completed_at: Moment | None = None
+    duration_seconds: float | None = None
+    status: ExecutionStatus
+    steps: tuple[StepRecord, ...] = ()
+    state_before: HostState | None = None
+    state_after: HostState | None = None
+    state_diff: tuple[StateChange, ...] = ()
+    verification: Verification | None = None
+    verification_after_rollback: Verification | None = None
+    error: ExecutionError | None = None
+    evidence_bundle_id: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class Execution(Record):
+    """The row of a run: what was asked for, and where it stands. Its telemetry is `ExecutionResult`."""
+
+    id: str
+    client_id: ClientId
+    host_id: str
+    incident_id: str
+    runbook_id: str
+    version_id: VersionId
+    digest: str
+    activation_id: str
+    approval_id: str
+    routing_id: str | None = None
+    """The approved routing rule that chose the runbook; None for the caller naming it (`run`)."""
+    parameters: dict[str, str | int | bool] = Field(default_factory=dict)
+    """Values given by the caller; those from the incident are resolved at the run."""
+    status: ExecutionStatus = ExecutionStatus.PENDING
+    requested_by: str
+    created_at: Moment
+    started_at: Moment | None = None
+    completed_at: Moment | None = None
+    epoch: int = 0
+    """Counts the workers that took it; an older worker's writes are refused (fencing)."""
+    cancel_requested_at: Moment | None = None
+
+
+class StepIntent(Record):
+    """What is about to be done on the host, journaled before it is."""
+
+    execution_id: str
+    epoch: int
+    section: Section
+    step_id: str
+    attempt: int = Field(ge=1)
+    attempt_id: str
+    """Known to the supervisor on the host; recovery asks for it."""
+    idempotent: bool
+    at: Moment
+
+
+class JournalEntry(Record):
+    """An intent with its outcome, once known."""
+
+    intent: StepIntent
+    outcome: AttemptRecord | None = None
+    step_status: StepStatus | None = None
+    """Set on the attempt that decided its step."""
+    reason: str = ""
+
+
+class EventKind(StrEnum):
+    EXECUTION_STATUS = "execution_status"
+    STEP_STARTED = "step_started"
+    STEP_OUTPUT = "step_output"
+    STEP_FINISHED = "step_finished"
+    STATE_CAPTURED = "state_captured"
+    CHECK_FINISHED = "check_finished"
+    LEARNING = "learning"
+    REVIEW = "review"
+
+
+class Event(Record):
+    """Something a page or terminal may show at once; never the source of truth."""
+
+    sequence: int = 0
+    """Given by the store; grows per store."""
+    client_id: str
+    subject_id: str
+    """The execution, incident or review subject it is about."""
+    kind: EventKind
+    at: Moment
+    data: dict[str, Any] = Field(default_factory=dict)

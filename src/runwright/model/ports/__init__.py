@@ -1,0 +1,1 @@
+"""Ports: narrow Protocols behind which every effect sits. One module per noun."""

@@ -1,0 +1,86 @@
+"""Facts of a host before and after a run, and their difference in meaning."""
+
+from __future__ import annotations
+
+from runwright.model.base import OpenRecord, Record
+
+
+class ServiceFact(Record):
+    name: str
+    active: str
+    """As systemd says: active, inactive, failed, activating."""
+    sub: str = ""
+    enabled: str = ""
+    main_pid: int | None = None
+    restarts: int | None = None
+
+
+class DiskFact(Record):
+    mount: str
+    filesystem: str
+    size_kb: int
+    used_kb: int
+    available_kb: int
+    used_percent: float
+    inodes_used_percent: float | None = None
+
+
+class ProcessFact(Record):
+    pid: int
+    name: str
+    cpu_percent: float
+    rss_kb: int
+
+
+class PortFact(Record):
+    protocol: str
+    address: str
+    port: int
+    process: str | None = None
+
+
+class MemoryFact(Record):
+    total_kb: int
+    available_kb: int
+    swap_total_kb: int = 0
+    swap_free_kb: int = 0
+
+
+class MissingFact(Record):
+    """A fact that could not be read, and why."""
+
+    fact: str
+    reason: str
+
+
+class HostState(OpenRecord):
+    """What one round trip could see. Lists are empty and fields None where `missing` says why."""
+
+    captured_at: str
+    """ISO 8601, by this process's clock."""
+    os: str | None = None
+    kernel: str | None = None
+    uptime_seconds: float | None = None
+    init: str | None = None
+    """`systemd`, `openrc`, `sysv` or what pid 1 calls itself."""
+    load1: float | None = None
+    cpu_percent: float | None = None
+    memory: MemoryFact | None = None
+    disks: tuple[DiskFact, ...] = ()
+    services: tuple[ServiceFact, ...] = ()
+    failed_units: tuple[str, ...] = ()
+    processes: tuple[ProcessFact, ...] = ()
+    ports: tuple[PortFact, ...] = ()
+    journal: tuple[str, ...] = ()
+    """Recent journal lines of the incident's subject."""
+    missing: tuple[MissingFact, ...] = ()
+
+
+class StateChange(Record):
+    """One difference that means something: `service nginx: inactive -> active`."""
+
+    path: str
+    """As `services.nginx.active`."""
+    before: str | None
+    after: str | None
+    text: str
