@@ -1,0 +1,86 @@
+"""Shared fixtures: a driven clock, and which parts this machine has."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from runwright.model.ids import make_id
+
+
+class DrivenClock:
+    """Time that moves only when told; `sleep` moves it on."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+        self.elapsed = 0.0
+        self._random = random.Random(7)  # noqa: S311 - ids of tests, repeatable
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def advance(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+        self.elapsed += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def new_id(self, prefix: str) -> str:
+        return make_id(prefix, self.now(), self._random.randbytes(8))
+
+
+@pytest.fixture
+def clock() -> DrivenClock:
+    return DrivenClock()
+
+
+def missing_part(part: str) -> str | None:
+    """Why a part of the machine cannot be used here, or None."""
+    if part == "lab":
+        if os.geteuid() != 0:
+            return "machines need root"
+        return None if shutil.which("systemd-nspawn") else "systemd-nspawn is not installed (Debian: systemd-container)"
+    if part == "postgres":
+        found = shutil.which("pg_ctl") or next(iter(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")), None)
+        return None if found else "no PostgreSQL server programs (Debian: postgresql)"
+    if part == "browser":
+        return None if shutil.which("chromium") else "chromium is not installed"
+    raise ValueError(part)
+
+
+PARTS = ("lab", "postgres", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine lacks, with the reason; under RUNWRIGHT_REQUIRE a missing part fails instead."""
+    required = {part for part in os.environ.get("RUNWRIGHT_REQUIRE", "").split(",") if part}
+    for part in PARTS:
+        reason = missing_part(part)
+        if reason is None:
+            continue
+        if part in required:
+            raise pytest.UsageError(f"RUNWRIGHT_REQUIRE names {part}, but {reason}")
+        for item in items:
+            if item.get_closest_marker(part):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _private_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No test reads this user's settings, data or model keys."""
+    for name in list(os.environ):
+        if name.startswith("RUNWRIGHT_") and name != "RUNWRIGHT_REQUIRE":
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("RUNWRIGHT_DATA_DIR", str(tmp_path / "runwright-data"))
+    yield
