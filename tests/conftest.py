@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,11 +75,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _private_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _private_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test reads this user's settings, data or model keys."""
     for name in list(os.environ):
         if name.startswith("RUNWRIGHT_") and name != "RUNWRIGHT_REQUIRE":
             monkeypatch.delenv(name)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("RUNWRIGHT_DATA_DIR", str(tmp_path / "runwright-data"))
-    yield
