@@ -81,6 +81,12 @@ class GateRefused(Refused):
     code = "gate-refused"
 
 
+class Held(GateRefused):
+    """A stop switch covers the execution: it waits, and goes on when the switch is released."""
+
+    code = "held"
+
+
 class Unauthenticated(RunwrightError):
     """Nobody is logged in, or the session or token is no longer good."""
 
