@@ -79,6 +79,18 @@ class Host(Record):
     created_at: Moment
 
 
+class NewHost(Record):
+    """A host as a person describes it."""
+
+    client_id: ClientId
+    hostname: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")
+    platform: Platform = Platform.LINUX
+    labels: dict[str, str] = Field(default_factory=dict)
+    connection: Connection
+    become: bool = False
+    policy: ExecutionPolicy = ExecutionPolicy()
+
+
 class HostIdentity(Record):
     """What an open session is connected to, as the adapter knows it.
 

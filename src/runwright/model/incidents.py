@@ -207,6 +207,18 @@ class Incident(IncidentBrief):
         return incident_fingerprint(self.client_id, self.host_id, self.incident_type, self.subject)
 
 
+class NewIncident(IncidentBrief):
+    """What an alert or a person reports: the incident as it arrives."""
+
+    client_id: ClientId
+    host: str
+    """The host's id or hostname."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    occurred_at: Moment | None = None
+    """When it began; the time of receipt if unknown."""
+    source: str = Field(default="api", max_length=100)
+
+
 class EscalationReason(StrEnum):
     NO_RUNBOOK = "no_runbook"
     NO_LIVE_VERSION = "no_live_version"
