@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import ClassVar
 
 from runwright.model.base import Record
@@ -75,10 +76,53 @@ class Refused(RunwrightError):
     code = "refused"
 
 
+class GateReason(StrEnum):
+    """What did not hold when the gate said no: one member per cause."""
+
+    UNKNOWN_EXECUTION = "unknown_execution"
+    FINISHED = "finished"
+    UNKNOWN_HOST = "unknown_host"
+    UNKNOWN_INCIDENT = "unknown_incident"
+    POLICY = "policy"
+    NO_ACTIVATION = "no_activation"
+    SUSPENDED = "suspended"
+    SUPERSEDED = "superseded"
+    ACTIVATION_EXPIRED = "activation_expired"
+    NOT_YET = "not_yet"
+    OUT_OF_SCOPE = "out_of_scope"
+    UNKNOWN_VERSION = "unknown_version"
+    NO_APPROVAL = "no_approval"
+    REVOKED = "revoked"
+    APPROVAL_EXPIRED = "approval_expired"
+    NO_ROUTE = "no_route"
+    STOPPED = "stopped"
+    SIGNATURE = "signature"
+    CONTENT = "content"
+    MISMATCH = "mismatch"
+    UNREADABLE = "unreadable"
+
+    @property
+    def tampering(self) -> bool:
+        """Whether it means that someone edited the store by hand."""
+        return self in (GateReason.SIGNATURE, GateReason.CONTENT, GateReason.MISMATCH, GateReason.UNREADABLE)
+
+
 class GateRefused(Refused):
-    """The approval gate did not admit an execution or one of its steps."""
+    """The approval gate did not admit an execution or one of its steps; `reason` says which check failed."""
 
     code = "gate-refused"
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        reason: GateReason = GateReason.NO_APPROVAL,
+        allowed: str = "",
+        next_step: str = "",
+        faults: Sequence[Fault] = (),
+    ) -> None:
+        super().__init__(found, allowed=allowed, next_step=next_step, faults=faults)
+        self.reason = reason
 
 
 class Held(GateRefused):

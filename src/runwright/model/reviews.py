@@ -69,6 +69,8 @@ class TestEvidence(Record):
     """None where nothing could be tried."""
     note: str
     trial_id: str | None = None
+    closes: str | None = None
+    """The id of the failed test that this one, passed, closes. Only a person may name one."""
     at: Moment
 
 
