@@ -1,0 +1,1 @@
+"""One version on one host: before-state, journal, steps, after-state, verdict, rollback."""

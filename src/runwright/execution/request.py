@@ -1,0 +1,41 @@
+"""What one run is asked to do. Carries no runbook: the gate alone gives that."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from runwright.model.documents import ParameterValue
+from runwright.model.executions import ExecutionResult, HostBrief, RunbookRef
+from runwright.model.incidents import IncidentBrief
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """One run of whatever the gate admits for `execution_id`."""
+
+    execution_id: str
+    client_id: str
+    brief: IncidentBrief
+    incident_id: str
+    host: HostBrief
+    runbook_ref: RunbookRef
+    """For the record; what runs is what the gate admits, and its digest must be this one."""
+    epoch: int = 1
+    """Of the worker that claimed the execution; the gate and the journal refuse an older one."""
+    host_attributes: Mapping[str, str] = field(default_factory=dict)
+    """What `from: host.X` may name: `hostname`, `platform`, labels."""
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    """Given by the caller; the rest comes from the incident and the host."""
+    become: bool = False
+    """Whether steps run through sudo unless they say otherwise."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    started_at: datetime | None = None
+    """When the execution was first started; None means now."""
+    cancelled: Callable[[], Awaitable[bool]] | None = None
+    """Asked before every attempt and twice a second while one runs."""
+    checkpoint: Callable[[ExecutionResult], Awaitable[None]] | None = None
+    """Stores what is known so far, before anything that could not be found out again afterwards."""
+    earlier: ExecutionResult | None = None
+    """The last checkpoint of this execution, when it is resumed."""

@@ -1,0 +1,56 @@
+"""The journal of managed runs, in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from runwright.model.errors import RunwrightError
+from runwright.model.executions import AttemptRecord, Event, JournalEntry, StepIntent, StepStatus
+from runwright.model.ports.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class StoreJournal:
+    """Implements the `Journal` port.
+
+    Events go out beside the run: those that come while a write is under way share the next one, so
+    that a chatty step does not cost one transaction for each of its lines.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[Event] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def entries(self, execution_id: str) -> tuple[JournalEntry, ...]:
+        async with self._store.reading() as tx:
+            return await tx.journal.entries(execution_id)
+
+    async def finish(
+        self, intent: StepIntent, outcome: AttemptRecord | None, step_status: StepStatus | None, reason: str = ""
+    ) -> None:
+        async with self._store.transaction() as tx:
+            await tx.journal.finish(intent, outcome, step_status, reason)
+
+    async def emit(self, event: Event) -> None:
+        self._waiting.append(event)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_waiting())
+
+    async def flush(self) -> None:
+        """Wait until every event that was emitted is stored, or given up."""
+        while self._writer is not None and not self._writer.done():
+            await self._writer
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            events, self._waiting = self._waiting, []
+            try:
+                async with self._store.transaction() as tx:
+                    for event in events:
+                        await tx.events.append(event)
+            except RunwrightError as error:
+                # Events are for whoever watches and never the source of truth: the run goes on.
+                logger.warning("%d events were not stored: %s", len(events), error)
