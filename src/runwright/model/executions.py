@@ -173,6 +173,7 @@ class JournalEntry(Record):
 
 
 class EventKind(StrEnum):
+    INCIDENT_STATUS = "incident_status"
     EXECUTION_STATUS = "execution_status"
     STEP_STARTED = "step_started"
     STEP_OUTPUT = "step_output"
