@@ -1,0 +1,1 @@
+"""Who may do what: principals, permissions, passwords, sessions, tokens, signatures, the audit chain."""
