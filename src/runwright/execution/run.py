@@ -1,0 +1,232 @@
+"""The run core: one admitted version on one host, from the state before to the verdict.
+
+Order: gate, parameters, state before, steps, state after, verification; on failure rollback and
+verification again, stored apart. Every attempt of every step goes through the gate anew, which journals
+its intent. A run that is called again for the same execution takes up where the journal ends, so that no
+step is lost and none is done twice (promise 4).
+"""
+
+from __future__ import annotations
+
+from runwright.execution.context import RunContext, RunEnd
+from runwright.execution.kill_points import KillPoint, reached
+from runwright.execution.request import RunRequest
+from runwright.execution.state_capture import capture
+from runwright.execution.steps import StepEnd, StepRunner
+from runwright.execution.telemetry import Telemetry
+from runwright.model.documents import OnFailure, RunbookDocument, Step
+from runwright.model.errors import GateRefused, HostUnreachable, InvalidInput, RunwrightError
+from runwright.model.executions import (
+    EventKind,
+    ExecutionError,
+    ExecutionResult,
+    ExecutionStatus,
+    Section,
+    StepRecord,
+    StepStatus,
+)
+from runwright.model.outcomes import execution_outcome, needs_rollback
+from runwright.model.ports.clock import Clock
+from runwright.model.ports.gate import Gate, Journal
+from runwright.model.ports.hosts import HostSession
+from runwright.model.states import HostState
+from runwright.model.verdicts import Check, Verification, VerificationOutcome
+from runwright.runbooks.parameters import resolve
+from runwright.verification.verify import verify
+
+__all__ = ["RunRequest", "run_runbook"]
+
+
+async def run_runbook(
+    request: RunRequest, *, gate: Gate, journal: Journal, session: HostSession, clock: Clock
+) -> ExecutionResult:
+    """Run what the gate admits for this execution, or go on with it after a crash.
+
+    Whatever the host does ends in the result: a lost host is error `host-unreachable`, and calling again
+    with a new session and this result as `earlier` goes on. Raises Conflict when a newer worker has taken
+    the execution over, and StorageUnavailable when the journal cannot be written: nothing runs then.
+    """
+    context = RunContext(request, gate=gate, journal=journal, session=session, clock=clock)
+    return await _Run(context).whole()
+
+
+class _Run:
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._request = context.request
+        self._telemetry = Telemetry.begin(context.request, context.clock.now())
+
+    async def whole(self) -> ExecutionResult:
+        try:
+            status = await self._to_the_end()
+        except RunEnd as end:
+            if isinstance(end, StepEnd):
+                self._telemetry.steps.append(end.record)
+            status = await self._ended(end)
+        except GateRefused as refused:
+            status = self._fail(refused)
+            await self._look_after()
+        except HostUnreachable as lost:
+            status = await self._lost(lost)
+        except InvalidInput as invalid:
+            status = self._fail(invalid)
+        await self._forget_attempts()
+        return self._telemetry.result(status, self._context.clock.now())
+
+    async def _to_the_end(self) -> ExecutionStatus:
+        context, telemetry = self._context, self._telemetry
+        admitted = await context.admit()
+        document = admitted.document
+        brief = self._request.brief
+        context.resolved = resolve(
+            document,
+            subject=brief.typed_subject.model_dump(mode="json", exclude_none=True),
+            host=self._request.host_attributes,
+            given=self._request.parameters,
+            client_id=self._request.client_id,
+        )
+        if telemetry.before is None:
+            telemetry.before = await self._capture("before")
+            await self._checkpoint()
+        entries = await context.journal.entries(self._request.execution_id)
+        earlier = self._request.earlier
+        runner = StepRunner(context, entries, earlier.steps if earlier else ())
+        steps_ok = await self._section(runner, Section.STEPS, document.steps)
+        if telemetry.after is None:
+            telemetry.after = await self._capture("after")
+        if telemetry.verification is None:
+            reached(KillPoint.BEFORE_VERDICT)
+            telemetry.verification = await self._verify()
+            await self._checkpoint()
+        verdict = telemetry.verification.outcome
+        if needs_rollback(steps_ok, verdict) and document.rollback and telemetry.anything_attempted:
+            await self._roll_back(runner, document)
+        if steps_ok and verdict is VerificationOutcome.FAILED and telemetry.error is None:
+            said = next((c.reason for c in telemetry.verification.checks if c.outcome is verdict), "")
+            telemetry.error = ExecutionError(
+                code="verification-failed", message=f"All steps ended well, and the host says otherwise: {said}"
+            )
+        return execution_outcome(steps_ok, verdict)
+
+    async def _section(self, runner: StepRunner, section: Section, steps: tuple[Step, ...]) -> bool:
+        """Walk a list of steps. Whether it came to its end; else `error` says which step aborted it."""
+        jump_to: str | None = None
+        for position, step in enumerate(steps):
+            if jump_to not in (None, step.id):
+                reason = f"Jumped over: an earlier step failed, and its on_failure names {jump_to}."
+                await self._keep(_skipped(section, step, reason), checkpoint=False)
+                continue
+            jump_to = None
+            try:
+                record = await runner.run(section, step)
+            except StepEnd as end:
+                if end.status is not ExecutionStatus.FAILURE:
+                    raise
+                await self._keep(end.record, checkpoint=False)
+                self._abort(section, ExecutionError(code=end.code, message=end.message, step=end.step))
+                return False
+            await self._keep(record, checkpoint=record.status is StepStatus.SKIPPED and not record.attempts)
+            if record.status is not StepStatus.FAILED or step.on_failure == OnFailure.CONTINUE:
+                continue
+            if step.on_failure in {later.id for later in steps[position + 1 :]}:
+                jump_to = str(step.on_failure)
+                continue
+            self._abort(section, _step_error(record))
+            return False
+        return True
+
+    def _abort(self, section: Section, error: ExecutionError) -> None:
+        if section is Section.STEPS:
+            self._telemetry.error = error
+
+    async def _roll_back(self, runner: StepRunner, document: RunbookDocument) -> None:
+        """Undo, then verify again and keep that verdict apart: it never makes a failure a success."""
+        await self._section(runner, Section.ROLLBACK, document.rollback)
+        self._telemetry.after_rollback = await self._verify()
+
+    async def _verify(self) -> Verification:
+        admitted = await self._context.admit()
+        parameters = self._context.parameters
+        return await verify(
+            self._context.session,
+            self._request.brief,
+            admitted.document,
+            parameters.environment(),
+            parameters.values,
+            self._context.clock,
+            on_check=self._tell_check,
+        )
+
+    async def _tell_check(self, check: Check) -> None:
+        await self._context.emit(
+            EventKind.CHECK_FINISHED, check=check.id, outcome=check.outcome.value, reason=check.reason
+        )
+
+    async def _capture(self, when: str) -> HostState:
+        state = await capture(self._context.session, self._request.brief, self._context.clock)
+        missing = [fact.fact for fact in state.missing]
+        await self._context.emit(EventKind.STATE_CAPTURED, when=when, missing=missing)
+        return state
+
+    async def _keep(self, record: StepRecord, *, checkpoint: bool) -> None:
+        self._telemetry.steps.append(record)
+        if checkpoint:
+            # A skip is in no journal, and its guard may say otherwise when asked again after later steps.
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        if self._request.checkpoint is not None:
+            await self._request.checkpoint(self._telemetry.result(ExecutionStatus.RUNNING))
+
+    def _fail(self, error: RunwrightError, step: str | None = None) -> ExecutionStatus:
+        extra = {"reason": error.reason.value} if isinstance(error, GateRefused) else {}
+        self._telemetry.error = ExecutionError(code=error.code, message=str(error), step=step, extra=extra)
+        return ExecutionStatus.FAILURE
+
+    async def _ended(self, end: RunEnd) -> ExecutionStatus:
+        self._telemetry.error = ExecutionError(code=end.code, message=end.message, step=end.step)
+        await self._look_after()
+        return end.status
+
+    async def _look_after(self) -> None:
+        """The state after a run that ended early; read-only, and missing where the host is gone too."""
+        if self._telemetry.before is None or self._telemetry.after is not None:
+            return
+        try:
+            self._telemetry.after = await self._capture("after")
+        except HostUnreachable:
+            return
+
+    async def _lost(self, lost: HostUnreachable) -> ExecutionStatus:
+        """Interrupted where an attempt's outcome is unknown, else a failure; either may be gone on with."""
+        self._fail(lost)
+        entries = await self._context.journal.entries(self._request.execution_id)
+        unknown = [e.intent for e in entries if e.outcome is None and e.step_status is None and not e.reason]
+        if not unknown:
+            return ExecutionStatus.FAILURE
+        message = f"{lost} Step {unknown[-1].step_id} was under way and may have been done."
+        self._telemetry.error = ExecutionError(code=lost.code, message=message, step=unknown[-1].step_id)
+        return ExecutionStatus.INTERRUPTED
+
+    async def _forget_attempts(self) -> None:
+        """Let the host's supervisor remove what it kept of attempts that the journal knows now."""
+        try:
+            for entry in await self._context.journal.entries(self._request.execution_id):
+                if entry.outcome is not None:
+                    await self._context.session.forget_attempt(entry.intent.attempt_id)
+        except HostUnreachable:
+            return
+
+
+def _skipped(section: Section, step: Step, reason: str) -> StepRecord:
+    return StepRecord(id=step.id, kind=step.kind.value, status=StepStatus.SKIPPED, section=section, reason=reason)
+
+
+def _step_error(record: StepRecord) -> ExecutionError:
+    timed_out = bool(record.attempts) and record.attempts[-1].timed_out
+    code = "step-timed-out" if timed_out else "step-failed"
+    if record.kind == "ask":
+        code = "asked"
+    elif not record.attempts:
+        code = "step-not-possible"
+    return ExecutionError(code=code, message=f"Step {record.id} failed. {record.reason}", step=record.id)
