@@ -12,7 +12,7 @@ from runwright.execution.commands import step_command
 from runwright.execution.context import RunContext
 from runwright.execution.kill_points import KillPoint, reached
 from runwright.model.documents import RunbookDocument, Step
-from runwright.model.errors import GateReason, GateRefused
+from runwright.model.errors import GateReason, GateRefused, InvalidInput, NotFound, Refused
 from runwright.model.executions import AttemptRecord, EventKind, JournalEntry, Section, StepIntent
 from runwright.model.ports.hosts import AttemptState, OutputSink, StopReport
 
@@ -33,6 +33,15 @@ class Attempted:
     stopped: StopReport | None = None
 
 
+class NotStarted(Exception):
+    """The host adapter refused the command before anything ran: a missing secret, a value it cannot carry."""
+
+    def __init__(self, intent: StepIntent, reason: str) -> None:
+        self.intent = intent
+        self.reason = reason
+        super().__init__(reason)
+
+
 def attempt_id(execution_id: str, section: Section, step_id: str, number: int) -> str:
     """The id that the host's supervisor knows an attempt by; the same after any crash."""
     return f"{execution_id}.{section.value}.{step_id}.{number}"
@@ -50,7 +59,8 @@ def find_step(document: RunbookDocument, section: Section, step_id: str) -> Step
 async def perform(context: RunContext, section: Section, step: Step, number: int) -> Attempted:
     """Ask the gate, which journals the intent, and run what it returned.
 
-    Raises NotPossible before anything is journaled; GateRefused; HostUnreachable with the outcome unknown.
+    Raises NotPossible and InvalidInput before anything is journaled, NotStarted after it; GateRefused;
+    HostUnreachable with the outcome unknown.
     """
     request = context.request
     step_command(step, context.parameters, become=request.become)
@@ -74,7 +84,10 @@ async def perform(context: RunContext, section: Section, step: Step, number: int
     )
     sink = _live_output(context, section, step.id, number)
     run = context.session.run_attempt(intent.attempt_id, command, sink)
-    outcome, stopped = await _watched(context, intent.attempt_id, run)
+    try:
+        outcome, stopped = await _watched(context, intent.attempt_id, run)
+    except (InvalidInput, NotFound, Refused) as error:
+        raise NotStarted(intent, str(error)) from error
     reached(KillPoint.BEFORE_OUTCOME)
     return Attempted(intent, outcome.model_copy(update={"attempt": number}), stopped)
 

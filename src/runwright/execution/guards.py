@@ -7,6 +7,7 @@ from enum import Enum
 from runwright.execution.commands import shell_command
 from runwright.execution.context import RunContext
 from runwright.model.documents import Step
+from runwright.model.errors import InvalidInput, NotFound, Refused
 
 GUARD_TIMEOUT = 20.0
 """Seconds at most; a step with a shorter timeout bounds its guards by it."""
@@ -32,7 +33,10 @@ async def ask_guard(context: RunContext, step: Step, field: str, text: str) -> G
     """Exit 0 is yes, 1 to 125 no, anything else or no answer in time an error that stops the run."""
     become = step.become if step.become is not None else context.request.become
     timeout = min(GUARD_TIMEOUT, step.timeout)
-    result = await context.session.probe(shell_command(text, context.parameters, timeout=timeout, become=become))
+    try:
+        result = await context.session.probe(shell_command(text, context.parameters, timeout=timeout, become=become))
+    except (InvalidInput, NotFound, Refused) as error:
+        return GuardAnswer(Answer.ERROR, f"`{field}` could not be asked. {error}")
     if result.exit_code == 0:
         return GuardAnswer(Answer.YES, f"`{field}` is true")
     if result.exit_code is not None and 1 <= result.exit_code <= LAST_NO:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from runwright.execution.attempts import Attempted, adopt, perform
+from runwright.execution.attempts import Attempted, NotStarted, adopt, perform
 from runwright.execution.commands import NotPossible
 from runwright.execution.context import RunContext, RunEnd
 from runwright.execution.guards import Answer, ask_guard
 from runwright.execution.kill_points import KillPoint, reached
 from runwright.model.documents import Retry, Step
+from runwright.model.errors import InvalidInput
 from runwright.model.executions import (
     AttemptRecord,
     EventKind,
@@ -119,7 +120,10 @@ class StepRunner:
                 number += 1
                 try:
                     found = await perform(self._context, section, step, number)
-                except NotPossible as refused:
+                except NotStarted as refused:
+                    await self._finish(section, step, refused.intent, None, StepStatus.FAILED, refused.reason)
+                    return _record(section, step, StepStatus.FAILED, attempts, refused.reason)
+                except (NotPossible, InvalidInput) as refused:
                     await self._tell_finished(section, step, StepStatus.FAILED, str(refused))
                     return _record(section, step, StepStatus.FAILED, attempts, str(refused))
             attempts.append(found.outcome)

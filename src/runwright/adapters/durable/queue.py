@@ -1,0 +1,74 @@
+"""The enqueuing end, for the API process and the loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dbos import DBOSClient, EnqueueOptions
+from sqlalchemy.exc import OperationalError
+
+from runwright.adapters.durable.system import (
+    APPLICATION_VERSION,
+    EXECUTIONS,
+    LEARNING,
+    TESTS,
+    client,
+    prepare,
+    system_address,
+)
+from runwright.adapters.durable.worker import LEARN, RUN_EXECUTION, TEST_SUBJECT
+from runwright.model.errors import StorageUnavailable
+
+
+class DurableQueue:
+    """Implements the `WorkQueue` port. The id of the work is the id of its workflow, so twice is once."""
+
+    def __init__(self, system_url: str) -> None:
+        self._address = system_address(system_url)
+        self._client: DBOSClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def enqueue_execution(self, execution_id: str, *, host_id: str, priority: int, take: int = 0) -> None:
+        """One at a time per host over all workers; lower priority number first, then first come."""
+        options = EnqueueOptions(
+            workflow_name=RUN_EXECUTION,
+            queue_name=EXECUTIONS,
+            workflow_id=f"execution:{execution_id}:{take}",
+            queue_partition_key=host_id,
+            priority=priority,
+        )
+        await self._enqueue(options, execution_id)
+
+    async def enqueue_learning(self, execution_id: str) -> None:
+        options = EnqueueOptions(workflow_name=LEARN, queue_name=LEARNING, workflow_id=f"learn:{execution_id}")
+        await self._enqueue(options, execution_id)
+
+    async def enqueue_test(self, subject_id: str, request_id: str) -> None:
+        options = EnqueueOptions(
+            workflow_name=TEST_SUBJECT, queue_name=TESTS, workflow_id=f"test:{subject_id}:{request_id}"
+        )
+        await self._enqueue(options, subject_id, request_id)
+
+    async def close(self) -> None:
+        """Let the database go."""
+        opened, self._client = self._client, None
+        if opened is not None:
+            await asyncio.to_thread(opened.destroy)
+
+    async def _enqueue(self, options: EnqueueOptions, *ids: str) -> None:
+        options["app_version"] = APPLICATION_VERSION
+        try:
+            opened = await self._open()
+            await opened.enqueue_async(options, *ids)
+        except OperationalError as error:
+            raise StorageUnavailable(
+                f"The queue's database did not answer: {error.orig}",
+                next_step="Nothing was queued; it is tried again by the next sweep.",
+            ) from error
+
+    async def _open(self) -> DBOSClient:
+        async with self._opening:
+            if self._client is None:
+                await asyncio.to_thread(prepare, self._address)
+                self._client = client(self._address)
+            return self._client

@@ -1,0 +1,136 @@
+"""The worker's end: launches DBOS and hands ids to the handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from dbos import DBOS
+from sqlalchemy.exc import OperationalError
+
+from runwright.adapters.durable.lease import ExecutorLease
+from runwright.adapters.durable.system import EXECUTIONS, LEARNING, TESTS, configuration, prepare, system_address
+from runwright.model.errors import Conflict, StorageUnavailable
+
+logger = logging.getLogger(__name__)
+
+RUN_EXECUTION = "runwright.run_execution"
+LEARN = "runwright.learn"
+TEST_SUBJECT = "runwright.test_subject"
+
+RECOVERIES = 10_000
+"""How often one workflow is taken up again after a crash before DBOS gives up on it."""
+
+
+@dataclass(frozen=True)
+class WorkHandlers:
+    """What the worker does with an id. Each may be called again for the same id and must go on or do nothing."""
+
+    run_execution: Callable[[str], Awaitable[object]]
+    learn: Callable[[str], Awaitable[object]]
+    test_subject: Callable[[str, str], Awaitable[object]]
+
+
+class _Running:
+    """The handlers of this process and how many of them are at work. DBOS is one per process, so is this."""
+
+    def __init__(self) -> None:
+        self.handlers: WorkHandlers | None = None
+        self.active: set[str] = set()
+
+
+_running = _Running()
+
+
+async def _call(what: str, work: Callable[[WorkHandlers], Awaitable[object]]) -> None:
+    """The one step of a workflow. Its outcome is in our own store, so nothing is returned to DBOS."""
+    handlers = _running.handlers
+    if handlers is None:
+        raise Conflict(f"Found work for {what}, and a worker that is stopping.", next_step="It is taken up again.")
+    _running.active.add(what)
+    try:
+        await work(handlers)
+    except Exception:
+        # DBOS keeps the error with the workflow; whoever queued it finds the record unfinished and queues it anew.
+        logger.exception("Work on %s failed unexpectedly.", what)
+        raise
+    finally:
+        _running.active.discard(what)
+
+
+@DBOS.workflow(name=RUN_EXECUTION, max_recovery_attempts=RECOVERIES)
+async def _run_execution(execution_id: str) -> None:
+    async def step() -> None:
+        await _call(f"execution {execution_id}", lambda handlers: handlers.run_execution(execution_id))
+
+    await DBOS.run_step_async({"name": "run"}, step)
+
+
+@DBOS.workflow(name=LEARN, max_recovery_attempts=RECOVERIES)
+async def _learn(execution_id: str) -> None:
+    async def step() -> None:
+        await _call(f"learning from {execution_id}", lambda handlers: handlers.learn(execution_id))
+
+    await DBOS.run_step_async({"name": "learn"}, step)
+
+
+@DBOS.workflow(name=TEST_SUBJECT, max_recovery_attempts=RECOVERIES)
+async def _test_subject(subject_id: str, request_id: str) -> None:
+    async def step() -> None:
+        await _call(f"test {request_id}", lambda handlers: handlers.test_subject(subject_id, request_id))
+
+    await DBOS.run_step_async({"name": "test"}, step)
+
+
+class DurableWorker:
+    """Takes work from the queues while it is started. One per process.
+
+    After a crash, a worker that starts with the same executor id takes up its unfinished work by itself.
+    """
+
+    def __init__(self, system_url: str, executor_id: str, handlers: WorkHandlers) -> None:
+        """`system_url` is the queue's own database; `executor_id` must stay the same over restarts."""
+        self._address = system_address(system_url)
+        self._executor_id = executor_id
+        self._handlers = handlers
+        self._lease = ExecutorLease(self._address, executor_id)
+
+    async def start(self) -> None:
+        """Take up unfinished work and begin to listen. Handlers run on this event loop.
+
+        Raises Conflict if this process has a worker already or another live one has this executor id,
+        StorageUnavailable when the database does not answer.
+        """
+        if _running.handlers is not None:
+            raise Conflict("Found a worker in this process already.", allowed="One worker per process.")
+        try:
+            await asyncio.to_thread(prepare, self._address)
+            await asyncio.to_thread(self._lease.take)
+        except OperationalError as error:
+            raise StorageUnavailable(
+                f"The queue's database did not answer: {error.orig}", next_step="Start it, then the worker again."
+            ) from error
+        _running.handlers = self._handlers
+        try:
+            DBOS(config=configuration(self._address, self._executor_id))
+            DBOS.listen_queues([EXECUTIONS, LEARNING, TESTS])
+            DBOS.launch()  # in this thread: DBOS adopts the loop that runs here for the handlers
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self, grace: float = 0.0) -> int:
+        """Take nothing more, wait up to `grace` seconds for what is under way, and return how much still is.
+
+        What still is goes on here until the process ends. Let the process end at once then (`os._exit`)
+        rather than cancel it: cancelling an attempt ends it on the host, while a process that is gone
+        leaves it running, and the next worker adopts its outcome.
+        """
+        patience = math.ceil(grace) if _running.active else 0
+        await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=patience)
+        _running.handlers = None
+        await asyncio.to_thread(self._lease.release)
+        return len(_running.active)
