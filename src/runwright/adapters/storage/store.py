@@ -17,9 +17,10 @@ from runwright.adapters.storage.statements import Statements
 from runwright.adapters.storage.transaction import SqlTransaction
 from runwright.adapters.storage.unit import Driver, PostgresDriver, SqliteDriver, Unit
 from runwright.model.errors import StorageUnavailable
+from runwright.model.ports.store import Store
 
 
-async def open_store(url: str, *, echo: bool = False) -> SqlStore:
+async def open_store(url: str, *, echo: bool = False) -> Store:
     """Open the database, building or upgrading its schema first.
 
     Args:

@@ -239,6 +239,14 @@ class Transaction(Protocol):
     @property
     def audit(self) -> Audit: ...
 
+    async def lock(self, name: str) -> None:
+        """Wait until no other transaction holds this name, and hold it until this one ends.
+
+        For rules over several records, which no row lock keeps on PostgreSQL: no two open incidents with one
+        fingerprint (lock it before looking for duplicates), a maximum of concurrent runs (lock before counting).
+        """
+        ...
+
 
 class Store(Protocol):
     """Opens transactions on one database."""
