@@ -15,7 +15,6 @@ from runwright.model.audit import GENESIS, AuditEntry, chain_hash
 from runwright.model.base import Record
 from runwright.model.ports.store import Store
 
-
 RENUMBERED = 64
 """How many entries removed in a row are still told from edited ones when what follows was renumbered."""
 

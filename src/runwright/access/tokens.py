@@ -19,7 +19,7 @@ class TokenDesk(Desk):
     """Making, listing, revoking and recognising tokens."""
 
     async def create_token(
-        self, by: Principal, name: str, *, grants: Sequence[Grant], days: int | None = None
+        self, by: Principal, name: str, grants: Sequence[Grant], *, days: int | None = None
     ) -> tuple[Token, str]:
         """A token and its secret, which is shown once. `days` it lives, at most a year by default.
 
