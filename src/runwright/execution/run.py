@@ -15,7 +15,7 @@ from runwright.execution.state_capture import capture
 from runwright.execution.steps import StepEnd, StepRunner
 from runwright.execution.telemetry import Telemetry
 from runwright.model.documents import OnFailure, RunbookDocument, Step
-from runwright.model.errors import GateRefused, HostUnreachable, InvalidInput, RunwrightError
+from runwright.model.errors import GateRefused, HostUnreachable, InvalidInput, Refused, RunwrightError
 from runwright.model.executions import (
     EventKind,
     ExecutionError,
@@ -155,6 +155,9 @@ class _Run:
             parameters.values,
             self._context.clock,
             on_check=self._tell_check,
+            before=self._telemetry.before,
+            secrets=parameters.secrets,
+            become=self._request.become,
         )
 
     async def _tell_check(self, check: Check) -> None:
@@ -210,12 +213,15 @@ class _Run:
 
     async def _forget_attempts(self) -> None:
         """Let the host's supervisor remove what it kept of attempts that the journal knows now."""
-        try:
-            for entry in await self._context.journal.entries(self._request.execution_id):
-                if entry.outcome is not None:
-                    await self._context.session.forget_attempt(entry.intent.attempt_id)
-        except HostUnreachable:
-            return
+        for entry in await self._context.journal.entries(self._request.execution_id):
+            if entry.outcome is None:
+                continue
+            try:
+                await self._context.session.forget_attempt(entry.intent.attempt_id)
+            except HostUnreachable:
+                return
+            except Refused:
+                continue  # something of a stopped attempt lives on, and is named in its step's reason
 
 
 def _skipped(section: Section, step: Step, reason: str) -> StepRecord:

@@ -35,6 +35,7 @@ class ExecutorLease:
         end = time.monotonic() + patience
         while not self._try():
             if time.monotonic() >= end:
+                self.release()
                 raise Conflict(
                     f"Found a live worker with executor id {self._executor_id!r}.",
                     allowed="Each worker has an executor id of its own, and only a dead worker's runs are taken over.",

@@ -24,9 +24,9 @@ EXECUTIONS = "executions"
 LEARNING = "learning"
 TESTS = "tests"
 
-EXECUTION_POLLING = 0.05
+EXECUTION_POLLING = 0.1
 """Seconds between two looks for an execution to start: the wait an incident sees at most."""
-QUIET_POLLING = 0.25
+QUIET_POLLING = 0.5
 NOTIFICATION_POLLING = 0.01
 """On SQLite, where nothing can notify. Costs nothing while nobody waits for a workflow's events."""
 

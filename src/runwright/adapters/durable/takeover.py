@@ -26,7 +26,7 @@ def take_over(system_url: str, executor_id: str) -> int:
     address = system_address(system_url)
     prepare(address)
     lease = ExecutorLease(address, executor_id)
-    lease.take()
+    lease.take(patience=1.0)
     try:
         before = _unfinished(address, executor_id)
         if before:

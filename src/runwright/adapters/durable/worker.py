@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dbos import DBOS
@@ -132,5 +133,7 @@ class DurableWorker:
         patience = math.ceil(grace) if _running.active else 0
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=patience)
         _running.handlers = None
+        # DBOS made its own thread pool the loop's, and has just shut it down: give the loop a fresh one.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="runwright-"))
         await asyncio.to_thread(self._lease.release)
         return len(_running.active)
