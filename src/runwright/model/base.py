@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -45,18 +45,16 @@ class Record(BaseModel):
 class OpenRecord(Record):
     """A public machine-readable form: fields it does not know are kept under `extra`."""
 
+    model_config = ConfigDict(extra="allow")
+
     extra: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _keep_unknown(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        known = set(cls.model_fields)
-        known |= {field.alias for field in cls.model_fields.values() if field.alias}
-        unknown = {key: value for key, value in data.items() if key not in known}
-        if not unknown:
-            return data
-        kept = {key: value for key, value in data.items() if key in known}
-        kept["extra"] = {**data.get("extra", {}), **unknown}
-        return kept
+    @model_validator(mode="after")
+    def _keep_unknown(self) -> Self:
+        # Not a "before" validator: pydantic goes on with Python data after one, and strict Python data knows no
+        # tuples, enums or moments written as JSON.
+        if self.__pydantic_extra__:
+            self.__dict__["extra"] = {**self.extra, **self.__pydantic_extra__}
+            self.__pydantic_fields_set__.add("extra")
+            object.__setattr__(self, "__pydantic_extra__", {})
+        return self
