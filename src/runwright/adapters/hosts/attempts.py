@@ -1,0 +1,80 @@
+"""What the supervisor answers, read into records. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from runwright.model.executions import AttemptRecord
+from runwright.model.hosts import SecretRef
+from runwright.model.ports.hosts import AttemptState, AttemptStatus, StopReport
+
+NOTES = {
+    "L": "\n[runwright: the supervisor of this attempt was ended before it could record an outcome]\n",
+    "B": "\n[runwright: the host restarted while this attempt ran; what it had done by then is unknown]\n",
+}
+"""Ends that nobody saw: the outcome has no exit code and says so (promise 4: never guessed)."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """First line of an answer without its nonce, and the bytes after it."""
+
+    line: str
+    rest: bytes
+
+    @property
+    def words(self) -> list[str]:
+        return self.line.split(" ")
+
+
+def answered(nonce: str, data: bytes) -> Answer | None:
+    """The answer, or None where its first line did not come whole."""
+    head, newline, rest = data.partition(b"\n")
+    prefix = f"{nonce} ".encode()
+    if not newline or not head.startswith(prefix):
+        return None
+    return Answer(line=head[len(prefix) :].decode("utf-8", "replace"), rest=rest)
+
+
+def parse_stop(answer: Answer) -> StopReport:
+    method, ended, survivors = answer.words
+    pids = () if survivors == "-" else tuple(int(pid) for pid in survivors.split(","))
+    return StopReport(ended=int(ended), survivors=pids, method=method)
+
+
+def parse_status(
+    answer: Answer,
+    resolve: Callable[[Mapping[str, SecretRef]], Mapping[str, str]],
+    mask: Callable[[bytes, Mapping[str, str]], bytes],
+) -> AttemptStatus:
+    """Decode `status.sh`. `resolve` gives the values to mask, by the names stored beside the attempt.
+
+    A running attempt carries what it has put out so far.
+    """
+    if answer.words == ["U"]:
+        return AttemptStatus(state=AttemptState.UNKNOWN)
+    state, code, started, ended, *sizes = answer.words
+    out, err, names = (int(size) for size in sizes)
+    references = _references(answer.rest[:names].decode("utf-8", "replace"))
+    known = resolve(references)
+    stdout = mask(answer.rest[names : names + out], known)
+    stderr = mask(answer.rest[names + out : names + out + err], known)
+    outcome = AttemptRecord(
+        attempt=1,
+        exit_code=None if code == "-" or state != "F" else int(code),
+        stdout=stdout.decode("utf-8", "replace"),
+        stderr=stderr.decode("utf-8", "replace") + NOTES.get(state, ""),
+        started_at=datetime.fromtimestamp(int(started), UTC),
+        ended_at=None if ended == "-" else datetime.fromtimestamp(int(ended), UTC),
+    )
+    return AttemptStatus(state=AttemptState.RUNNING if state == "R" else AttemptState.FINISHED, outcome=outcome)
+
+
+def _references(text: str) -> dict[str, SecretRef]:
+    found = {}
+    for line in text.splitlines():
+        variable, client, name = line.split(" ")
+        found[variable] = SecretRef(client_id=client, name=name)
+    return found

@@ -1,0 +1,53 @@
+# Says what became of an attempt. Handed in: id, base, nonce, seconds (how long to wait for its end).
+# Answers "<nonce> U" (unknown), or "<nonce> <R|F|L|B> <code or -> <started> <ended or -> <out bytes> <err bytes> <secret bytes>"
+# in seconds since 1970, then the secrets' names, the output and the error output. L: ended without
+# a recorded outcome. B: the host restarted in between.
+d=$base/$id
+if [ ! -e "$d/claim" ]; then
+  printf '%s U\n' "$nonce"
+  exit 0
+fi
+look() {
+  code= boot= pid= start=
+  { read -r code <"$d/exit"; } 2>/dev/null
+  [ -z "$code" ] || { state=F; return 0; }
+  { read -r boot; read -r pid; read -r start; } <"$d/meta" 2>/dev/null
+  read -r now </proc/sys/kernel/random/boot_id
+  state=R
+  if [ -z "$start" ]; then
+    # claimed a moment ago, or its supervisor died before it could start anything
+    [ "$turn" -ge 20 ] && state=L
+    return 0
+  fi
+  [ "$boot" = "$now" ] || { state=B; return 0; }
+  stat=
+  { read -r stat </proc/"$pid"/stat; } 2>/dev/null
+  if [ -n "$stat" ]; then
+    set -- ${stat##*) }
+    case $1 in Z | X) stat= ;; esac
+    shift 19 2>/dev/null
+    [ "$1" = "$start" ] || stat=
+  fi
+  [ -n "$stat" ] && return 0
+  { read -r code <"$d/exit"; } 2>/dev/null
+  [ -z "$code" ] && state=L || state=F
+}
+turn=0
+end=$(($(date +%s) + seconds))
+while :; do
+  look
+  [ "$state" = R ] || break
+  turn=$((turn + 1))
+  # an attempt whose supervisor has not written its own pid yet is given a second
+  if [ "$(date +%s)" -ge "$end" ] && { [ -n "$start" ] || [ "$turn" -gt 20 ]; }; then break; fi
+  sleep 0.05
+done
+size() { if [ -e "$1" ]; then wc -c <"$1"; else echo 0; fi; }
+ended=-
+[ "$state" != F ] || ended=$(date -r "$d/exit" +%s)
+out=$(($(size "$d/stdout"))) err=$(($(size "$d/stderr"))) sec=$(($(size "$d/secrets")))
+printf '%s %s %s %s %s %s %s %s\n' "$nonce" "$state" "${code:--}" "$(date -r "$d/claim" +%s)" "$ended" "$out" "$err" "$sec"
+[ "$sec" = 0 ] || head -c "$sec" "$d/secrets"
+[ "$out" = 0 ] || head -c "$out" "$d/stdout"
+[ "$err" = 0 ] || head -c "$err" "$d/stderr"
+exit 0
