@@ -98,7 +98,9 @@ class SessionDesk(Desk):
         where = {"secret_digest": secret_digest(secret)}
         page = await tx.sessions.page(client=EVERY_CLIENT, where=where, limit=1)
         session = page.items[0] if page.items else None
-        if session is None or session.ended_at is not None or session.expires_at <= self._clock.now():
+        if session is None or session.secret_digest != where["secret_digest"]:
+            raise _not_logged_in()
+        if session.ended_at is not None or session.expires_at <= self._clock.now():
             raise _not_logged_in()
         user = await tx.users.find(session.user_id, client=EVERY_CLIENT)
         if user is None or user.disabled_at is not None:

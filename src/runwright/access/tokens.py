@@ -70,12 +70,7 @@ class TokenDesk(Desk):
 
     async def token_principal(self, secret: str) -> Principal:
         """The machine that a token's secret stands for. Raises Unauthenticated."""
-        token: Token | None = None
-        if secret.startswith(TOKEN_PREFIX):
-            async with self._store.reading() as tx:
-                where = {"secret_digest": secret_digest(secret)}
-                page = await tx.tokens.page(client=EVERY_CLIENT, where=where, limit=1)
-                token = page.items[0] if page.items else None
+        token = await self._token(secret) if secret.startswith(TOKEN_PREFIX) else None
         if token is None or token.revoked_at is not None or token.expires_at <= self._clock.now():
             raise Unauthenticated(
                 "Found a token that is unknown, expired or revoked.",
@@ -84,3 +79,9 @@ class TokenDesk(Desk):
         return Principal(
             id=token.id, kind=PrincipalKind.MACHINE, name=token.name, method=AuthMethod.TOKEN, grants=token.grants
         )
+
+    async def _token(self, secret: str) -> Token | None:
+        where = {"secret_digest": secret_digest(secret)}
+        async with self._store.reading() as tx:
+            page = await tx.tokens.page(client=EVERY_CLIENT, where=where, limit=1)
+        return next((token for token in page.items if token.secret_digest == where["secret_digest"]), None)

@@ -122,7 +122,6 @@ class FileKeyring:
 
     def publish(self, public_key: bytes) -> Path:
         """Add a public key; its file. Old keys stay, so that what they signed stays verifiable."""
-        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         path = self._directory / f"{fingerprint(public_key).removeprefix('sha256:')}.pub"
         pem = Ed25519PublicKey.from_public_bytes(public_key).public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -172,14 +171,14 @@ def _create_private(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write_whole(path, pem, 0o600)
 
 
 def _write_whole(path: Path, data: bytes, mode: int) -> None:
-    """Write beside and link into place; an existing file is left as it is."""
+    """Write beside and link into place; an existing file is left as it is. Only who may read it may list its folder."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
+        path.parent.mkdir(mode=0o700 if mode == 0o600 else 0o755, parents=True, exist_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
