@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, false, func, or_, select, tuple_, update
 from sqlalchemy.sql.expression import Select
 
 from runwright.adapters.storage import cursors, schema
@@ -228,7 +228,7 @@ def _matches(column: ColumnElement[Any], name: str, value: Any) -> ColumnElement
     given = [
         bindparam(f"where_{name}_{index}", type_=column.type) for index, item in enumerate(value) if item is not None
     ]
-    matched = column.in_(given)
+    matched = column.in_(given) if given else false()
     return or_(matched, column.is_(None)) if None in value else matched
 
 
