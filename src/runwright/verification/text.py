@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
-
-_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
-"""Unicode categories that change how text is read without being seen."""
+from runwright.model import redaction
 
 
 def visible(text: str, *, keep_newlines: bool = False) -> str:
-    r"""The text with every hidden character written as `\xNN` or `\uNNNN`; a tab becomes a space."""
+    """The text with every hidden character written as `<U+001B>`; a tab becomes a space."""
     if text.isascii() and text.isprintable():
         return text
-    out = []
-    for char in text:
-        if char == "\t":
-            out.append(" ")
-        elif (char == "\n" and keep_newlines) or unicodedata.category(char) not in _HIDDEN:
-            out.append(char)
-        else:
-            code = ord(char)
-            out.append(f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
-    return "".join(out)
+    shown = redaction.visible(text.replace("\t", " "))
+    return shown if keep_newlines else shown.replace("\n", "<U+000A>")
 
 
 def clip(text: str, limit: int = 2000) -> str:

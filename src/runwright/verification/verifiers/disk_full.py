@@ -30,22 +30,22 @@ rw_one() {
 }
 """
 OPEN_FILES_PART = r"""
-rw_fds=$(ls -l /proc/[0-9]*/fd 2>/dev/null | awk '
+rw_links=$(ls -l /proc/[0-9]*/fd 2>/dev/null | awk '
   /^\/proc\/[0-9]+\/fd:$/ { split($0, rw_p, "/"); rw_pid = rw_p[3]; next }
   /^l.w/ && / -> \// { rw_i = index($0, " -> "); rw_path = substr($0, rw_i + 4)
-    if (ENVIRON["rw_under"] != "/" && index(rw_path "/", ENVIRON["rw_under"] "/") != 1) next
-    if (rw_path ~ /^\/(dev|proc|sys)\//) next
-    rw_left = substr($0, 1, rw_i - 1); rw_n = split(rw_left, rw_w, " "); print "/proc/" rw_pid "/fd/" rw_w[rw_n] }
-' | head -n 500)
-for rw_fd in $rw_fds; do
-  rw_in=${rw_fd#/proc/}; rw_pid=${rw_in%%/*}
-  rw_flags=$(sed -n 's/^flags:[[:space:]]*//p' "/proc/$rw_pid/fdinfo/${rw_fd##*/}" 2>/dev/null)
-  read -r rw_comm <"/proc/$rw_pid/comm" 2>/dev/null || rw_comm=
-  printf 'rw-open %s %s %s %s\t%s\n' "$rw_pid" "${rw_flags:-0}" \
-    "$(stat -L -c '%d %i %s %h' -- "$rw_fd" 2>/dev/null || printf '0 0 0 0')" "$rw_comm" "$(readlink "$rw_fd")"
-done; :
+    if (ENVIRON["rw_under"] == "/") { if (rw_path ~ /^\/(dev|proc|sys)\//) next }
+    else if (index(rw_path "/", ENVIRON["rw_under"] "/") != 1) next
+    rw_n = split(substr($0, 1, rw_i - 1), rw_w, " "); print "/proc/" rw_pid "/fd/" rw_w[rw_n], rw_path }
+' | head -n 1000)
+if [ -n "$rw_links" ]; then
+  printf '%s\n' "$rw_links" | sed 's/^/rw-link /'
+  rw_fds=$(printf '%s\n' "$rw_links" | cut -d' ' -f1 | grep '^/proc/[0-9]*/fd/[0-9]*$')
+  stat -L -c 'rw-stat %n %d %i %s %h' -- $rw_fds 2>/dev/null
+  grep -H '^flags' $(printf '%s\n' "$rw_fds" | sed 's|/fd/|/fdinfo/|') 2>/dev/null | sed 's/^/rw-flags /'
+  grep -H '' $(printf '%s\n' "$rw_fds" | sed 's|/fd/.*|/comm|' | sort -u) 2>/dev/null | sed 's/^/rw-comm /'
+fi; :
 """
-"""Files that processes hold open for writing on the mount: pid, flags (octal), device, inode, size, links."""
+"""Files that processes hold open for writing on the mount, in four calls however many they are."""
 
 _APPEND = 0o2000
 _LOG = re.compile(r"(^|/)(logs?|journal)/|\.(log|out|err)(\.\d+)?$", re.IGNORECASE)
@@ -265,14 +265,14 @@ def _survivors(subject: DiskFull, now: DiskFacts, before: DiskFacts | None) -> I
 
 def _writers(now: DiskFacts, before: DiskFacts) -> Iterator[Finding]:
     """Faults done to files that a process still has open for writing."""
-    held = {(file.pid, file.device, file.inode): file for file in now.open_files}
+    held = {(file.path, file.device, file.inode): file for file in now.open_files}
     for was in before.open_files:
-        file = held.get((was.pid, was.device, was.inode))
+        file = held.get((was.path, was.device, was.inode))
         if file is None or was.deleted:
             continue
-        who = f"{was.name} (pid {was.pid}) still writes it"
+        who = f"{file.name} (pid {file.pid}) still has it open for writing"
         if file.deleted:
-            yield failed(f"{visible(was.path)} was deleted while {who}: what it writes now is lost.")
+            yield failed(f"{visible(was.path)} was deleted while {who}: what it writes is lost.")
         elif file.size < was.size and not (was.append and _LOG.search(was.path)):
             yield failed(
                 f"{visible(was.path)} was cut from {was.size} to {file.size} bytes while {who}; "
@@ -322,24 +322,40 @@ def _protected(subject: DiskFull, section: Section | None) -> tuple[PathFact, ..
     return tuple(found[number] for number in sorted(found))
 
 
-_OPEN = re.compile(r"rw-open (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (.*?)\t(.*)$")
+_LINK = re.compile(r"rw-link /proc/(\d+)/fd/(\d+) (/.*)$")
+_STAT = re.compile(r"rw-stat /proc/(\d+)/fd/(\d+) (\d+) (\d+) (\d+) (\d+)$")
+_FLAGS = re.compile(r"rw-flags /proc/(\d+)/fdinfo/(\d+):flags:\s*([0-7]+)$")
+_COMM = re.compile(r"rw-comm /proc/(\d+)/comm:(.*)$")
 
 
 def _open_files(section: Section | None, device: int | None) -> tuple[OpenFile, ...]:
-    found: dict[tuple[int, int], OpenFile] = {}
+    """Joins what the four calls printed; one entry per file, whoever else has it open."""
+    links: dict[tuple[str, str], str] = {}
+    flags: dict[tuple[str, str], int] = {}
+    names: dict[str, str] = {}
+    stats: dict[tuple[str, str], tuple[int, int, int, int]] = {}
     for line in (section.text if section is not None else "").splitlines():
-        match = _OPEN.match(line)
-        if match is None or (device is not None and int(match[3]) != device):
+        if match := _LINK.match(line):
+            links.setdefault((match[1], match[2]), match[3])
+        elif match := _STAT.match(line):
+            stats[match[1], match[2]] = (int(match[3]), int(match[4]), int(match[5]), int(match[6]))
+        elif match := _FLAGS.match(line):
+            flags[match[1], match[2]] = int(match[3], 8)
+        elif match := _COMM.match(line):
+            names.setdefault(match[1], match[2])
+    found: dict[int, OpenFile] = {}
+    for key, (at, inode, size, hard_links) in stats.items():
+        if key not in links or (device is not None and at != device):
             continue
         file = OpenFile(
-            pid=int(match[1]),
-            name=visible(match[7]),
-            path=match[8].removesuffix(" (deleted)"),
-            device=int(match[3]),
-            inode=int(match[4]),
-            size=int(match[5]),
-            deleted=match[6] == "0",
-            append=bool(int(match[2], 8) & _APPEND) if not set(match[2]) & {"8", "9"} else False,
+            pid=int(key[0]),
+            name=visible(names.get(key[0], "")) or "a process",
+            path=links[key].removesuffix(" (deleted)"),
+            device=at,
+            inode=inode,
+            size=size,
+            deleted=hard_links == 0,
+            append=bool(flags.get(key, 0) & _APPEND),
         )
-        found.setdefault((file.pid, file.inode), file)
+        found.setdefault(inode, file)
     return tuple(found.values())
