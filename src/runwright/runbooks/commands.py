@@ -97,7 +97,7 @@ def analyse(tree: Tree, depth: int = 0) -> Analysis:
     inputs = _pipes(tree)
     for statement in nodes(list(tree.statements)):
         command = statement.get("Cmd")
-        redirections = statement.get("Redirs") or ()
+        redirections: list[Json] = statement.get("Redirs") or []
         if not isinstance(command, dict):
             if redirections and "Position" in statement:
                 found.commands.append(EffectiveCommand(Word(":", ":"), (), writes=_writes(tree, redirections)))

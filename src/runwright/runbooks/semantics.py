@@ -114,7 +114,7 @@ def _on_failure(data: dict[str, Any]) -> Iterator[Problem]:
         target = step.get("on_failure")
         if not isinstance(target, str) or target in ("abort", "continue"):
             continue
-        listed = data[path[0]]
+        listed = data[str(path[0])]
         later = [each.get("id") for each in listed[int(path[1]) + 1 :] if isinstance(each, dict)]
         if target not in later:
             names = ", ".join(str(name) for name in later if name) or "no step follows"

@@ -114,16 +114,17 @@ def read(text: str | bytes, file: str | None = None) -> tuple[YamlDocument | Non
 
 def _decode(text: str | bytes, file: str | None) -> tuple[str | None, list[Fault]]:
     """Text without anything that YAML cannot hold; or the faults."""
-    size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    size = len(raw)
     if size > MAX_BYTES:
         return None, [Fault(message=f"found {size} bytes; allowed: at most {MAX_BYTES}", file=file, line=1, column=1)]
     if isinstance(text, bytes):
         try:
-            text = text.decode("utf-8")
+            text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            before = text[: error.start].decode("utf-8")
+            before = raw[: error.start].decode("utf-8")
             line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-            found = f"found byte 0x{text[error.start]:02x}; allowed: text in UTF-8"
+            found = f"found byte 0x{raw[error.start]:02x}; allowed: text in UTF-8"
             return None, [Fault(message=found, file=file, line=line, column=column)]
     faults = []
     for number, line_text in enumerate(text.split("\n"), start=1):
@@ -209,8 +210,9 @@ class _Builder:
             return
         if event.anchor is not None:
             self.fault(f"found an anchor &{event.anchor}; allowed: none", start)
-        if getattr(event, "tag", None) is not None:
-            self.fault(f"found a tag {event.tag}; allowed: none", start)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self.fault(f"found a tag {tag}; allowed: none", start)
         if isinstance(event, ScalarEvent):
             self._scalar(event, start, end)
             return

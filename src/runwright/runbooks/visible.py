@@ -40,10 +40,10 @@ def hidden_in(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def visible(text: str) -> str:
-    """The whole text, hidden characters written as `⟦U+202E⟧`. Tabs and line feeds stay."""
+    """The whole text, hidden characters written as `<U+202E>`. Tabs and line feeds stay."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(f"⟦U+{ord(each):04X}⟧" if is_hidden(each) else each for each in text)
+    return "".join(f"<U+{ord(each):04X}>" if is_hidden(each) else each for each in text)
 
 
 def shown(value: object, limit: int = 80) -> str:
