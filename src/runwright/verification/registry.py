@@ -6,7 +6,11 @@ from typing import Any
 
 from runwright.model.incidents import IncidentType
 from runwright.verification.verifier import NotYet, Verifier
+from runwright.verification.verifiers.backup_failure import BackupFailureVerifier
+from runwright.verification.verifiers.cert_expiry import CertExpiryVerifier
 from runwright.verification.verifiers.disk_full import DiskFullVerifier
+from runwright.verification.verifiers.high_cpu import HighCpuVerifier
+from runwright.verification.verifiers.memory_leak import MemoryLeakVerifier
 from runwright.verification.verifiers.service_crash import ServiceCrashVerifier
 
 _VERIFIERS: dict[str, Verifier[Any, Any]] = {}
@@ -24,7 +28,14 @@ def verifier_for(incident_type: str) -> Verifier[Any, Any]:
     return _VERIFIERS.get(incident_type) or NotYet(incident_type)
 
 
-for _verifier in (ServiceCrashVerifier(), DiskFullVerifier()):
+for _verifier in (
+    ServiceCrashVerifier(),
+    DiskFullVerifier(),
+    HighCpuVerifier(),
+    MemoryLeakVerifier(),
+    CertExpiryVerifier(),
+    BackupFailureVerifier(),
+):
     register(_verifier)
 
 for _type in IncidentType:
