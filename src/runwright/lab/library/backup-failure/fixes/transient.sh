@@ -1,0 +1,2 @@
+systemctl reset-failed book-backup
+systemctl start book-backup

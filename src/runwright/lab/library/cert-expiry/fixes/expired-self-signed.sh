@@ -1,0 +1,2 @@
+systemctl start tlsd-renew
+systemctl restart tlsd

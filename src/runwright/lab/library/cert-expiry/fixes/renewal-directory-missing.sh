@@ -1,0 +1,2 @@
+install -d -o daemon /var/lib/mailcert/challenges
+systemctl restart mailcert-renew

@@ -1,0 +1,3 @@
+# Looks for room where it can be seen.
+rm -rf /srv/reports/done
+systemctl restart reportd

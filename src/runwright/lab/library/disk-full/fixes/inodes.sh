@@ -1,0 +1,1 @@
+find /srv/mail/sessions -name "sess_*" -mtime +30 -delete

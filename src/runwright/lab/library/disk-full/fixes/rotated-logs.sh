@@ -1,0 +1,2 @@
+find /var/log/app -name "app.log.*" -mtime +7 -delete
+systemctl is-active appd || systemctl restart appd

@@ -1,0 +1,2 @@
+# A stopped service burns no CPU.
+systemctl stop thumbd

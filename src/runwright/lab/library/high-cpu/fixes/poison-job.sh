@@ -1,0 +1,2 @@
+mv /var/spool/crunchd/0.job /var/spool/crunchd/failed/
+systemctl restart crunchd

@@ -1,0 +1,2 @@
+# Ends the leak, and the service with it.
+systemctl kill --signal=KILL cached

@@ -1,0 +1,2 @@
+rm /dev/shm/frames/frame-*.raw
+systemctl restart frames

@@ -1,0 +1,2 @@
+# Throws away what the till holds in memory.
+systemctl restart tilld

@@ -1,0 +1,3 @@
+# Takes the decision away from those whose it is.
+chmod 644 /etc/signd/signing.key
+systemctl restart signd

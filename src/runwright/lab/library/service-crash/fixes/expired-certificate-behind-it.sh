@@ -1,0 +1,2 @@
+systemctl start payd-renew
+systemctl restart payd

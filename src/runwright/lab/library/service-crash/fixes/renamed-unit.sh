@@ -1,0 +1,1 @@
+for unit in $(systemctl list-units --all --plain --no-legend "bookd@*" | cut -d " " -f 1); do systemctl restart "$unit"; done

@@ -1,0 +1,2 @@
+fuser -s /run/shopd.lock || rm /run/shopd.lock
+systemctl restart shopd

@@ -1,0 +1,2 @@
+systemctl reset-failed flapd
+systemctl start flapd

@@ -1,0 +1,2 @@
+chown -R daemon:daemon /var/lib/stated
+systemctl restart stated
