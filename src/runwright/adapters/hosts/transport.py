@@ -130,6 +130,26 @@ class LocalChannel:
         # program that still runs is left to itself, and reaped whenever it ends
 
 
+async def ended(pid: int) -> int:
+    """Wait for a child of this process: its exit code, negative for a signal."""
+    loop = asyncio.get_running_loop()
+    descriptor = os.pidfd_open(pid)
+    over: asyncio.Future[None] = loop.create_future()
+
+    def done() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    loop.add_reader(descriptor, done)
+    try:
+        await over
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def spawn_local(
     argv: Sequence[str], stdin: bytes, environment: Mapping[str, str], output: int | None = None
 ) -> tuple[int, int, int]:
