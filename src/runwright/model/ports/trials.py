@@ -13,7 +13,7 @@ class TrialRunner(Protocol):
     """Tries a candidate on fresh machines with the faults that fit a failed execution."""
 
     async def try_candidate(
-        self, document: RunbookDocument, version_id: str, digest: str, failed: ExecutionResult
+        self, document: RunbookDocument, version_id: str, digest: str, failed: ExecutionResult | None
     ) -> tuple[TrialReport, ...]:
         """One report per scenario known to fit. Empty if none fits. Raises NoMachine where there is no lab."""
         ...

@@ -1,0 +1,5 @@
+"""`python -m runwright`."""
+
+from runwright.surfaces.cli.main import main
+
+main()

@@ -1,0 +1,119 @@
+"""Executions: telemetry, what was learned, live events, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from runwright.access.permissions import Permission
+from runwright.model.diagnoses import Analysis
+from runwright.model.errors import NotFound
+from runwright.model.executions import EventKind, Execution, ExecutionResult, ExecutionStatus
+from runwright.model.ports.store import EVERY_CLIENT, Transaction
+from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing
+from runwright.surfaces.api.guard import Caller, needs, services
+
+router = APIRouter(prefix="/executions", tags=["executions"], responses=ERRORS)
+
+Reader = Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))]
+
+POLL = 0.1
+"""Seconds between looks for new events."""
+
+
+async def _seen(tx: Transaction, caller: Caller, execution_id: str) -> Execution:
+    execution = await tx.executions.get(execution_id, client=EVERY_CLIENT)
+    caller.check(execution.client_id, f"execution {execution_id}")
+    return execution
+
+
+async def seen_execution(request: Request, execution_id: str, caller: Reader) -> Execution:
+    """The execution of the path. A dependency, so that a stream's errors come before its first byte."""
+    async with services(request).store.reading() as tx:
+        return await _seen(tx, caller, execution_id)
+
+
+@router.get("", summary="Executions, newest first.")
+async def list_executions(
+    request: Request,
+    caller: Reader,
+    status: ExecutionStatus | None = None,
+    incident_id: str | None = None,
+    version_id: str | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Listing[Execution]:
+    where = caller.where()
+    for name, value in (("status", status), ("incident_id", incident_id), ("version_id", version_id)):
+        if value is not None:
+            where[name] = str(value)
+    async with services(request).store.reading() as tx:
+        page = await tx.executions.page(client=EVERY_CLIENT, where=where, cursor=cursor, limit=limit)
+    return Listing(items=list(page.items), next_cursor=page.next_cursor)
+
+
+@router.get("/{execution_id}", summary="Where a run stands.")
+async def show(request: Request, execution_id: str, caller: Reader) -> Execution:
+    async with services(request).store.reading() as tx:
+        return await _seen(tx, caller, execution_id)
+
+
+@router.get("/{execution_id}/result", summary="The whole telemetry of a run.")
+async def result(request: Request, execution_id: str, caller: Reader) -> ExecutionResult:
+    async with services(request).store.reading() as tx:
+        await _seen(tx, caller, execution_id)
+        found = await tx.executions.result(execution_id, client=EVERY_CLIENT)
+    if found is None:
+        raise NotFound(f"Found no telemetry of execution {execution_id} yet.", next_step="Watch its events.")
+    return found
+
+
+@router.get("/{execution_id}/analysis", summary="What was learned from a failed run.")
+async def analysis(request: Request, execution_id: str, caller: Reader) -> Analysis:
+    async with services(request).store.reading() as tx:
+        await _seen(tx, caller, execution_id)
+        page = await tx.analyses.page(client=EVERY_CLIENT, where={"execution_id": execution_id}, limit=1)
+    if not page.items:
+        raise NotFound(f"Found no analysis of execution {execution_id}.")
+    return page.items[0]
+
+
+@router.post("/{execution_id}/cancel", status_code=202, summary="Ask a run to stop.")
+async def cancel(
+    request: Request, execution_id: str, caller: Annotated[Caller, Depends(needs(Permission.RUN))]
+) -> Execution:
+    async with services(request).store.reading() as tx:
+        await _seen(tx, caller, execution_id)
+    return await services(request).loop.cancel(caller.principal, execution_id)
+
+
+@router.get("/{execution_id}/events", response_class=EventSourceResponse, summary="Events as they happen.")
+async def events(
+    request: Request,
+    execution: Annotated[Execution, Depends(seen_execution)],
+    last_event_id: Annotated[int, Header(ge=0)] = 0,
+) -> AsyncIterable[ServerSentEvent]:
+    """Ends after the event that gives the run's final status."""
+    store, execution_id = services(request).store, execution.id
+    after = last_event_id
+    quiet = 0
+    while not await request.is_disconnected():
+        async with store.reading() as tx:
+            found = await tx.events.since(after, client=EVERY_CLIENT, subject_id=execution_id)
+        for event in found:
+            after = event.sequence
+            yield ServerSentEvent(raw_data=event.model_dump_json(), event=event.kind.value, id=str(event.sequence))
+            if event.kind is EventKind.EXECUTION_STATUS and ExecutionStatus(event.data["status"]).final:
+                return
+        quiet = 0 if found else quiet + 1
+        if quiet * POLL > 5:
+            # Its last event may have been trimmed: the row is the truth.
+            async with store.reading() as tx:
+                if (await tx.executions.get(execution_id, client=EVERY_CLIENT)).status.final:
+                    return
+            quiet = 0
+        await asyncio.sleep(POLL)

@@ -1,0 +1,75 @@
+"""Stop switches, audit, figures, and the description of this API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from runwright.access.permissions import Permission
+from runwright.model.audit import SYSTEM_CHAIN, AuditEntry
+from runwright.model.ports.store import EVERY_CLIENT
+from runwright.model.reviews import StopSwitch
+from runwright.surfaces.api.bodies import body_of, json_body, openapi
+from runwright.surfaces.api.forms import ERRORS, Limit, Listing, StopForm
+from runwright.surfaces.api.guard import Caller, needs, services
+from runwright.surfaces.figures import figures
+
+router = APIRouter(tags=["system"], responses=ERRORS)
+
+
+@router.get("/stops", summary="Stop switches that are set.")
+async def list_stops(
+    request: Request, caller: Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))]
+) -> Listing[StopSwitch]:
+    async with services(request).store.reading() as tx:
+        page = await tx.switches.page(client=EVERY_CLIENT, limit=200)
+    seen = [
+        item for item in page.items if not item.id.startswith("client:") or caller.sees(item.id.removeprefix("client:"))
+    ]
+    return Listing(items=seen)
+
+
+@router.post("/stops", status_code=201, openapi_extra=body_of(StopForm), summary="Hold every run of a scope.")
+async def stop(
+    request: Request,
+    caller: Annotated[Caller, Depends(needs(Permission.STOP))],
+    form: Annotated[StopForm, Depends(json_body(StopForm))],
+) -> StopSwitch:
+    return await services(request).switches.stop(caller.principal, form.scope, form.reason)
+
+
+@router.delete("/stops/{scope}", status_code=204, summary="Let held runs go on.")
+async def release(
+    request: Request, scope: str, caller: Annotated[Caller, Depends(needs(Permission.RESUME))]
+) -> Response:
+    await services(request).switches.release(caller.principal, scope)
+    return Response(status_code=204)
+
+
+@router.get("/audit/{chain}", summary="Entries of one chain, oldest first.")
+async def audit(
+    request: Request,
+    chain: str,
+    caller: Annotated[Caller, Depends(needs(Permission.READ_AUDIT))],
+    cursor: Annotated[int, Query(ge=0)] = 0,
+    limit: Limit = 100,
+) -> Listing[AuditEntry]:
+    caller.check(None if chain == SYSTEM_CHAIN else chain, f"audit chain {chain}")
+    async with services(request).store.reading() as tx:
+        entries = await tx.audit.entries(chain, after=cursor, limit=limit)
+    more = str(entries[-1].sequence) if len(entries) == limit else None
+    return Listing(items=list(entries), next_cursor=more)
+
+
+@router.get("/kpis", summary="Figures, each with numerator and denominator.")
+async def kpis(
+    request: Request, caller: Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))]
+) -> dict[str, Any]:
+    async with services(request).store.reading() as tx:
+        return await figures(tx, caller.where())
+
+
+@router.get("/openapi.json", summary="This description.")
+async def description(request: Request, _: Annotated[Caller, Depends(needs(None))]) -> dict[str, Any]:
+    return openapi(request.app)

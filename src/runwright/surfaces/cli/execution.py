@@ -1,0 +1,155 @@
+"""`runwright execution`: runs and their telemetry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runwright.surfaces.cli.connect import connect
+from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, say, table
+
+if TYPE_CHECKING:
+    from runwright.model.executions import Event, ExecutionResult
+    from runwright.surfaces.client import RunwrightClient
+
+app = typer.Typer(help="Executions: list, look at, watch live, cancel.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    status: Annotated[str | None, typer.Option("--status")] = None,
+    incident: Annotated[str | None, typer.Option("--incident")] = None,
+    json_: Json = False,
+) -> None:
+    """Executions, newest first."""
+    where = {key: value for key, value in (("status", status), ("incident_id", incident)) if value}
+    with connect() as server:
+        runs = server.executions(**where)
+    if json_:
+        print_json(runs)
+        return
+    rows = [(run.id, run.client_id, run.version_id, run.host_id, run.status.value, run.created_at) for run in runs]
+    table("Executions", ("id", "client", "version", "host", "status", "created"), rows, "Nothing ran yet.")
+
+
+@app.command()
+def show(execution_id: str, json_: Json = False) -> None:
+    """The whole telemetry of one run, and what was learned from it."""
+    from runwright.model.errors import NotFound
+
+    with connect() as server:
+        result = server.result(execution_id)
+        try:
+            analysis = server.analysis(execution_id)
+        except NotFound:
+            analysis = None
+    if json_:
+        print_json(result)
+        return
+    show_result(result)
+    if analysis is not None:
+        diagnosis = analysis.diagnosis
+        say(
+            f"Diagnosis: {diagnosis.failure_type.value} ({diagnosis.confidence:.0%}): {diagnosis.reasoning}",
+            style="bold",
+        )
+        for signal in diagnosis.signals:
+            say(f"  {signal.kind.value} at {signal.place}: {signal.excerpt}")
+
+
+@app.command()
+def watch(execution_id: str, json_: Json = False) -> None:
+    """Follow a run live to its end. Exit 0 only if it was verified to be a success."""
+    from runwright.model.executions import ExecutionStatus
+
+    with connect() as server:
+        result = follow(server, execution_id, quiet=json_)
+    if json_:
+        print_json(result)
+    else:
+        show_result(result)
+    raise typer.Exit(POSITIVE if result.status is ExecutionStatus.SUCCESS else NEGATIVE)
+
+
+@app.command()
+def cancel(execution_id: str, json_: Json = False) -> None:
+    """End a run: its process tree on the host is ended, nothing further starts."""
+    with connect() as server:
+        execution = server.cancel(execution_id)
+    if json_:
+        print_json(execution)
+    else:
+        say(f"{execution.id}: asked to stop")
+
+
+def follow(server: RunwrightClient, execution_id: str, *, quiet: bool = False) -> ExecutionResult:
+    """Print events until the run has ended; its telemetry."""
+    from runwright.model.errors import Unavailable
+    from runwright.model.executions import EventKind, ExecutionStatus
+
+    after = 0
+    for _ in range(5):
+        try:
+            for event in server.events(execution_id, after):
+                after = event.sequence
+                if not quiet:
+                    line = event_line(event)
+                    if line:
+                        say(line)
+                ended = event.kind is EventKind.EXECUTION_STATUS and ExecutionStatus(event.data["status"]).final
+                if ended:
+                    return server.result(execution_id)
+        except Unavailable:
+            # The server may be restarting; what it journaled goes on.
+            continue
+        if server.execution(execution_id).status.final:
+            break
+    return server.result(execution_id)
+
+
+def event_line(event: Event) -> str:
+    """An event as a line for people; empty for those that say nothing alone."""
+    from runwright.model.executions import EventKind
+
+    data = event.data
+    at = f"{event.at:%H:%M:%S}"
+    match event.kind:
+        case EventKind.EXECUTION_STATUS:
+            return f"{at}  {data.get('status', '')}"
+        case EventKind.STEP_STARTED:
+            return f"{at}  {data.get('section', 'steps')}/{data.get('step', '')} attempt {data.get('attempt', 1)}"
+        case EventKind.STEP_FINISHED:
+            return f"{at}  {data.get('section', 'steps')}/{data.get('step', '')} {data.get('status', '')}"
+        case EventKind.CHECK_FINISHED:
+            return f"{at}  check {data.get('check', '')}: {data.get('outcome', '')} {data.get('reason', '')}"
+        case EventKind.STEP_OUTPUT:
+            return "          | " + str(data.get("text", "")).rstrip("\n").replace("\n", "\n          | ")
+        case _:
+            return ""
+
+
+def show_result(result: ExecutionResult) -> None:
+    """The telemetry for people: steps with their last output, state changes, verification."""
+    say(
+        f"{result.execution_id}  {result.runbook.id} v{result.runbook.version}  {result.status.value}"
+        + (f"  {result.duration_seconds:.1f} s" if result.duration_seconds is not None else ""),
+        style="bold",
+    )
+    for step in result.steps:
+        say(
+            f"  {step.section.value}/{step.id} ({step.kind}): {step.status.value}"
+            + (f" - {step.reason}" if step.reason else "")
+        )
+        for attempt in step.attempts[-1:]:
+            for line in (attempt.stderr or attempt.stdout).splitlines()[-6:]:
+                say(f"      | {line}")
+    for change in result.state_diff:
+        say(f"  changed: {change.text}")
+    if result.verification is not None:
+        seen = result.verification
+        say(f"  verification: {seen.outcome.value} ({seen.confidence:.0%}) {seen.explanation}")
+        for check in seen.checks:
+            say(f"    {check.id}: {check.outcome.value} - {check.reason}")
+    if result.error is not None:
+        say(f"  error [{result.error.code}]: {result.error.message}")

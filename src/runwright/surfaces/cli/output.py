@@ -1,0 +1,101 @@
+"""How commands print: tables and sentences for people, JSON for programs, errors with a way out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from runwright.model.errors import RunwrightError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+POSITIVE, NEGATIVE, USAGE, NO_VERDICT = 0, 1, 2, 3
+"""Exit status of every command: positive verdict, negative, usage, no verdict."""
+
+
+@cache
+def console() -> Console:
+    """Standard output. Markup is off: what comes from telemetry is never read as style."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@cache
+def errors() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+
+def plain(value: Any) -> Any:
+    """Records, and collections of them, as JSON data with the public field names."""
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
+
+
+def print_line(value: Any) -> None:
+    """One JSON document on a line of its own, for JSON lines."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str, style: str | None = None) -> None:
+    """A line for people."""
+    console().print(text, style=style)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A table, or the sentence that says what to do when there is nothing in it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    found = False
+    for row in rows:
+        found = True
+        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    if found:
+        console().print(made)
+    else:
+        say(empty)
+
+
+def show_error(error: RunwrightError, *, as_json: bool) -> None:
+    """The whole error on standard error: what was found, what is allowed, what to do next, every fault."""
+    if as_json:
+        problem = {
+            "code": error.code,
+            "found": error.found,
+            "allowed": error.allowed,
+            "next_step": error.next_step,
+            "faults": plain(list(error.faults)),
+        }
+        sys.stderr.write(json.dumps(problem, ensure_ascii=False) + "\n")
+        return
+    errors().print(f"error [{error.code}]: {error}", style="red" if sys.stderr.isatty() else None)
+    for fault in error.faults:
+        errors().print(f"  {fault}")

@@ -1,0 +1,314 @@
+"""A typed client of the REST API; the command line and the demo use it. Imports `model` alone.
+
+Answers are the records of `model`; errors are the same `RunwrightError` classes as on the server, rebuilt
+from problem details (RFC 9457).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from runwright.model import errors
+from runwright.model.audit import AuditEntry
+from runwright.model.base import OpenRecord, Record
+from runwright.model.clients import Client
+from runwright.model.diagnoses import Analysis
+from runwright.model.executions import Event, Execution, ExecutionResult
+from runwright.model.hosts import Host, NewHost
+from runwright.model.incidents import Escalation, Incident, NewIncident
+from runwright.model.principals import Principal
+from runwright.model.reviews import ReviewItem, StopSwitch
+from runwright.model.versions import RunbookVersion
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+_ERRORS: dict[str, type[errors.RunwrightError]] = {
+    found.code: found
+    for found in vars(errors).values()
+    if isinstance(found, type) and issubclass(found, errors.RunwrightError)
+}
+
+PROBLEM_PREFIX = "urn:runwright:problem:"
+"""The `type` of a problem is this and the error's code."""
+
+
+class Listing(OpenRecord):
+    """A page of a list: `items`, and the cursor of the next page."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+class Login(Record):
+    """A new session: its secret is shown once."""
+
+    secret: str
+    principal: Principal
+
+
+class AddedRunbook(Record):
+    """A stored draft and its review items: the version, and the routing rules it asks for."""
+
+    version: RunbookVersion
+    items: list[ReviewItem]
+
+
+class NewToken(Record):
+    """A machine's token: its secret is shown once."""
+
+    id: str
+    secret: str
+
+
+class RunwrightClient:
+    """Speaks to one server with one credential. Close it, or use it in a `with` block."""
+
+    def __init__(self, base_url: str, secret: str | None = None, *, timeout: float = 30.0) -> None:
+        headers = {"Accept": "application/json", "User-Agent": "runwright-client"}
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret}"
+        self.base_url = base_url
+        self._http = httpx2.Client(base_url=base_url, headers=headers, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # -- who
+
+    def login(self, name: str, password: str) -> Login:
+        """Open a session; from here on this client speaks with it."""
+        login = self._record(Login, "POST", "/api/sessions", {"name": name, "password": password})
+        self._http.headers["Authorization"] = f"Bearer {login.secret}"
+        return login
+
+    def logout(self) -> None:
+        self._send("DELETE", "/api/sessions/current")
+
+    def whoami(self) -> Principal:
+        return self._record(Principal, "GET", "/api/sessions/current")
+
+    def add_user(self, name: str, password: str, grants: list[dict[str, Any]]) -> None:
+        """Add a person; `grants` as `{"role": "approver", "client_id": null}`."""
+        self._send("POST", "/api/users", {"name": name, "password": password, "grants": grants})
+
+    def create_token(self, name: str, grants: list[dict[str, Any]], days: int) -> NewToken:
+        return self._record(NewToken, "POST", "/api/tokens", {"name": name, "grants": grants, "days": days})
+
+    def revoke_token(self, token_id: str) -> None:
+        self._send("DELETE", f"/api/tokens/{token_id}")
+
+    def health(self) -> dict[str, Any]:
+        return self._json("GET", "/api/health")
+
+    def kpis(self) -> dict[str, Any]:
+        return self._json("GET", "/api/kpis")
+
+    # -- what is managed
+
+    def add_client(self, client_id: str, name: str) -> Client:
+        return self._record(Client, "POST", "/api/clients", {"id": client_id, "name": name})
+
+    def clients(self) -> list[Client]:
+        return self._all(Client, "/api/clients")
+
+    def add_host(self, host: NewHost) -> Host:
+        return self._record(Host, "POST", "/api/hosts", host)
+
+    def hosts(self, **where: str) -> list[Host]:
+        return self._all(Host, "/api/hosts", where)
+
+    # -- incidents and executions
+
+    def report_incident(self, new: NewIncident) -> Incident:
+        return self._record(Incident, "POST", "/api/incidents", new)
+
+    def incident(self, incident_id: str) -> Incident:
+        return self._record(Incident, "GET", f"/api/incidents/{incident_id}")
+
+    def incidents(self, **where: str) -> list[Incident]:
+        return self._all(Incident, "/api/incidents", where)
+
+    def escalations(self, incident_id: str) -> list[Escalation]:
+        return self._all(Escalation, f"/api/incidents/{incident_id}/escalations")
+
+    def run_incident(self, incident_id: str) -> Execution:
+        return self._record(Execution, "POST", f"/api/incidents/{incident_id}/run", {})
+
+    def execution(self, execution_id: str) -> Execution:
+        return self._record(Execution, "GET", f"/api/executions/{execution_id}")
+
+    def executions(self, **where: str) -> list[Execution]:
+        """Newest first; `where` as `incident_id=...`."""
+        return self._all(Execution, "/api/executions", where)
+
+    def result(self, execution_id: str) -> ExecutionResult:
+        return self._record(ExecutionResult, "GET", f"/api/executions/{execution_id}/result")
+
+    def analysis(self, execution_id: str) -> Analysis:
+        """Raises NotFound until the failed run was learned from."""
+        return self._record(Analysis, "GET", f"/api/executions/{execution_id}/analysis")
+
+    def cancel(self, execution_id: str) -> Execution:
+        return self._record(Execution, "POST", f"/api/executions/{execution_id}/cancel", {})
+
+    def events(self, execution_id: str, after: int = 0) -> Iterator[Event]:
+        """Events of an execution as they come; ends when the connection does."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        path = f"/api/executions/{execution_id}/events"
+        with self._http.stream("GET", path, headers=headers, timeout=httpx2.Timeout(30.0, read=None)) as answer:
+            if answer.status_code >= 400:
+                answer.read()
+                raise self._problem(answer)
+            for line in answer.iter_lines():
+                if line.startswith("data:"):
+                    yield Event.model_validate_json(line[5:].strip())
+
+    # -- runbooks
+
+    def add_runbook(self, text: str, scope: str) -> AddedRunbook:
+        return self._record(AddedRunbook, "POST", "/api/runbooks", {"text": text, "scope": scope})
+
+    def runbooks(self) -> list[dict[str, Any]]:
+        """Every line of versions: `runbook_id`, `name`, `versions`, `live` by scope."""
+        return self._listing("/api/runbooks", {})
+
+    def versions(self, runbook_id: str) -> list[RunbookVersion]:
+        """The line of versions, oldest first."""
+        return self._all(RunbookVersion, f"/api/runbooks/{runbook_id}")
+
+    def version(self, version_id: str) -> RunbookVersion:
+        return self._record(RunbookVersion, "GET", f"/api/runbooks/versions/{version_id}")
+
+    # -- review
+
+    def pending(self) -> list[ReviewItem]:
+        return self._all(ReviewItem, "/api/review/pending")
+
+    def review(self, subject_id: str) -> ReviewItem:
+        return self._record(ReviewItem, "GET", f"/api/review/runbook/{subject_id}")
+
+    def comparison(self, subject_id: str) -> dict[str, Any]:
+        return self._json("GET", f"/api/review/comparison/{subject_id}")
+
+    def review_stats(self) -> dict[str, Any]:
+        return self._json("GET", "/api/review/stats")
+
+    def claim(self, subject_id: str) -> ReviewItem:
+        return self._record(ReviewItem, "POST", f"/api/review/claim/{subject_id}", {})
+
+    def approve(self, subject_id: str, digest: str, note: str = "", override_reason: str = "") -> ReviewItem:
+        body = {"digest": digest, "note": note, "override_reason": override_reason}
+        return self._record(ReviewItem, "POST", f"/api/review/approve/{subject_id}", body)
+
+    def reject(self, subject_id: str, digest: str, reason: str) -> ReviewItem:
+        return self._record(
+            ReviewItem, "POST", f"/api/review/reject/{subject_id}", {"digest": digest, "reason": reason}
+        )
+
+    def request_changes(self, subject_id: str, digest: str, note: str) -> ReviewItem:
+        return self._record(ReviewItem, "POST", f"/api/review/changes/{subject_id}", {"digest": digest, "note": note})
+
+    def withdraw(self, subject_id: str, note: str) -> ReviewItem:
+        return self._record(ReviewItem, "POST", f"/api/review/withdraw/{subject_id}", {"note": note})
+
+    def test(self, subject_id: str) -> str:
+        """Queue a trial; the id under which its evidence will appear."""
+        return str(self._json("POST", f"/api/review/test/{subject_id}", {})["request_id"])
+
+    # -- switches and audit
+
+    def stops(self) -> list[StopSwitch]:
+        return self._all(StopSwitch, "/api/stops")
+
+    def stop(self, scope: str, reason: str) -> StopSwitch:
+        """`scope`: `global`, `client:<id>` or `runbook:<id>`."""
+        return self._record(StopSwitch, "POST", "/api/stops", {"scope": scope, "reason": reason})
+
+    def release(self, scope: str) -> None:
+        self._send("DELETE", f"/api/stops/{scope}")
+
+    def audit(self, chain: str) -> list[AuditEntry]:
+        return self._all(AuditEntry, f"/api/audit/{chain}")
+
+    # -- the wire
+
+    def _record(self, model: type[M], method: str, path: str, body: Any = None) -> M:
+        return self._parse(TypeAdapter(model), self._send(method, path, body))
+
+    def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        return self._parse(TypeAdapter(dict[str, Any]), self._send(method, path, body))
+
+    def _listing(self, path: str, where: Mapping[str, str]) -> list[dict[str, Any]]:
+        """All pages of a list."""
+        items: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            query = {**where, **({"cursor": cursor} if cursor else {})}
+            page = self._parse(TypeAdapter(Listing), self._send("GET", path, params=query))
+            items += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return items
+
+    def _all(self, model: type[M], path: str, where: Mapping[str, str] | None = None) -> list[M]:
+        from json import dumps
+
+        adapter = TypeAdapter(model)
+        return [adapter.validate_json(dumps(item)) for item in self._listing(path, where or {})]
+
+    def _parse(self, adapter: TypeAdapter[T], answer: httpx2.Response) -> T:
+        try:
+            return adapter.validate_json(answer.content)
+        except ValidationError as error:
+            raise errors.Unavailable(
+                f"Found an answer of {self.base_url} that this client cannot read ({error.error_count()} faults).",
+                next_step="Check that server and command line are of the same version.",
+            ) from error
+
+    def _send(
+        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        content = None
+        headers = {}
+        if body is not None:
+            data = body.model_dump(mode="json", by_alias=True) if isinstance(body, BaseModel) else body
+            content = TypeAdapter(Any).dump_json(data)
+            headers["Content-Type"] = "application/json"
+        try:
+            answer = self._http.request(method, path, content=content, headers=headers, params=params)
+        except httpx2.TransportError as error:
+            raise errors.Unavailable(
+                f"Found no Runwright server at {self.base_url} ({type(error).__name__}).",
+                next_step="Start one with `runwright serve`, or name another with RUNWRIGHT_URL.",
+            ) from error
+        if answer.status_code >= 400:
+            raise self._problem(answer)
+        return answer
+
+    def _problem(self, answer: httpx2.Response) -> errors.RunwrightError:
+        """The error that a problem answer stands for."""
+        try:
+            data = answer.json()
+            code = str(data["type"]).removeprefix(PROBLEM_PREFIX)
+            faults = [errors.Fault.model_validate(fault) for fault in data.get("faults", [])]
+            kind = _ERRORS.get(code, errors.RunwrightError)
+            return kind(str(data.get("detail") or data.get("title")), faults=faults)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return errors.Unavailable(
+                f"Found status {answer.status_code} from {self.base_url} without an explanation.",
+                next_step="Look at the server's log.",
+            )

@@ -1,0 +1,104 @@
+"""Running the server and its workers from settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+
+from runwright.model.clients import Client
+from runwright.model.ids import ALL
+from runwright.model.ports.store import EVERY_CLIENT
+from runwright.model.principals import ENGINE
+from runwright.review.authoring import submit_text
+from runwright.runbooks.library import starter_runbooks
+from runwright.surfaces.api.app import create_app
+from runwright.surfaces.server import READY, WorkerProcess, listen, parent_gone, serve_app, stop_signals
+from runwright.surfaces.services import Services
+from runwright.surfaces.settings import Settings
+from runwright.surfaces.wiring import claim_server, open_services, open_worker
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CLIENT = "default"
+SWEEP_SECONDS = 30.0
+"""How often work that a crash left between database and queue is looked for."""
+
+
+async def run_server(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. `on_ready` gets the address once requests are answered and work is taken.
+
+    Raises Conflict for a second server on the same database or a port in use, StorageUnavailable, Refused.
+    """
+    if not settings.on_postgres:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    bound = listen(settings.host, settings.port)
+    url = f"http://{settings.host}:{bound.getsockname()[1]}"
+    with bound, claim_server(settings.store_url):
+        async with open_services(settings) as services, stop_signals() as stop:
+            await first_start(services)
+            worker = WorkerProcess(settings)
+            await worker.start()
+            sweeping = asyncio.ensure_future(_sweep(services.loop.sweep, stop))
+            supervising = asyncio.ensure_future(worker.supervise(stop))
+            try:
+                await serve_app(create_app(services), bound, stop, lambda: on_ready(url))
+            finally:
+                stop.set()
+                await asyncio.gather(supervising, sweeping)
+
+
+async def run_worker(settings: Settings, *, child: bool) -> None:
+    """Take work until SIGINT, SIGTERM or, as a server's child, until the server is gone."""
+    from runwright.surfaces.wiring import machines
+
+    async with stop_signals() as stop:
+        if child:
+            watching = asyncio.ensure_future(parent_gone())
+            watching.add_done_callback(lambda _: stop.set())
+        await machines().sweep()
+        async with open_worker(settings) as (worker, loop):
+            await worker.start()
+            sweeping = asyncio.ensure_future(_sweep(loop.sweep, stop))
+            if child:
+                sys.stdout.buffer.write(READY)
+                sys.stdout.buffer.flush()
+            await stop.wait()
+            await sweeping
+            left = await worker.stop(grace=5)
+            if left:
+                # What still runs on hosts goes on under their supervisors; cancelling would end it there.
+                logging.shutdown()
+                os._exit(0)
+
+
+async def first_start(services: Services) -> None:
+    """Give an empty database its default client and, as drafts for review, the standard runbooks."""
+    async with services.store.transaction() as tx:
+        if await tx.clients.count(client=EVERY_CLIENT):
+            return
+        await tx.clients.add(Client(id=DEFAULT_CLIENT, name="Default client", created_at=services.clock.now()))
+        if services.settings.starter_library:
+            for loaded in starter_runbooks():
+                await submit_text(
+                    tx,
+                    text=loaded.text,
+                    scope=ALL,
+                    author=ENGINE,
+                    clock=services.clock,
+                    reason="Comes with Runwright. Nothing of it runs before a person approves it.",
+                )
+
+
+async def _sweep(sweep: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:
+    """Call sweep now and then until stopped. A failure is logged: the next one tries again."""
+    while not stop.is_set():
+        try:
+            await sweep()
+        except Exception:
+            log.exception("the sweep failed; it is tried again in %s s", SWEEP_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)

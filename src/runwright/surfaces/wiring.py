@@ -1,0 +1,193 @@
+"""Where rooms and adapters meet: the only importer of adapters. Every function gives a ready part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from runwright.access.audit import ChainFault, read_chain, verify_chain
+from runwright.access.service import AccessService
+from runwright.access.settings import AccessSettings
+from runwright.adapters.clock import SystemClock
+from runwright.adapters.keys import EnvironmentSigner, FileKeyring, FileSigner
+from runwright.adapters.storage import claim_server, open_store
+from runwright.loop import Dispatcher, LoopWorker
+from runwright.model.audit import AuditEntry
+from runwright.model.errors import Refused
+from runwright.model.ports.clock import Clock
+from runwright.model.ports.llm import LanguageModel
+from runwright.model.ports.machines import Machines
+from runwright.model.ports.store import Store
+from runwright.review.service import ReviewService
+from runwright.review.settings import ReviewSettings
+from runwright.review.switches import StopSwitches
+from runwright.surfaces.inventory import Inventory
+from runwright.surfaces.server import KEY_VARIABLES
+from runwright.surfaces.services import Services
+from runwright.surfaces.settings import Engine, Settings
+
+T = TypeVar("T")
+
+__all__ = ["claim_server", "open_services", "open_worker"]
+
+
+def system_clock() -> Clock:
+    """Real time."""
+    return SystemClock()
+
+
+def machines() -> Machines:
+    """Disposable machines of this computer."""
+    from runwright.adapters.hosts.machines import NspawnMachines
+
+    return NspawnMachines(hidden=(Settings().data_dir,))
+
+
+def keyring(settings: Settings | None = None) -> FileKeyring:
+    """The public keys that approvals are checked with."""
+    return FileKeyring((settings or Settings()).public_keys_dir)
+
+
+def signer(settings: Settings) -> FileSigner | EnvironmentSigner:
+    """The approval key, from RUNWRIGHT_APPROVAL_KEY or the data directory. For the API process alone."""
+    if os.environ.get(KEY_VARIABLES[0]):
+        return EnvironmentSigner.from_environment(os.environ)
+    return FileSigner.load_or_create(settings.key_file)
+
+
+def language_model(engine: Engine | None = None, settings: Settings | None = None) -> LanguageModel | None:
+    """The configured model, or None where rules work alone. Raises Refused where one is asked for and none is set."""
+    found = settings or Settings()
+    if engine is not None:
+        found = found.model_copy(update={"engine": engine})
+    if not found.uses_model:
+        return None
+    if found.llm_base_url is None and found.llm_api_key is None:
+        raise Refused(
+            "Found the engine set to llm and no model configured.",
+            next_step="Set RUNWRIGHT_LLM_BASE_URL or OPENAI_API_KEY, or use the engine rules.",
+        )
+    from runwright.adapters.llm import ModelSettings, OpenAICompatibleModel
+
+    return OpenAICompatibleModel(
+        ModelSettings(
+            base_url=found.llm_base_url,
+            api_key=found.llm_api_key,
+            categorise_model=found.llm_categorise_model,
+            generate_model=found.llm_generate_model,
+            timeout=found.llm_timeout,
+        ),
+        SystemClock(),
+    )
+
+
+def engine_status(settings: Settings) -> dict[str, Any]:
+    """How learning works here, for people."""
+    if not settings.uses_model:
+        return {"engine": "rules"}
+    return {"engine": "llm", "categorise": settings.llm_categorise_model, "generate": settings.llm_generate_model}
+
+
+def _access(store: Store, clock: Clock, settings: Settings) -> AccessService:
+    return AccessService(store, clock, AccessSettings(session_hours=settings.session_hours))
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store of these settings, migrated, closed at the end."""
+    if not settings.on_postgres:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = await open_store(settings.store_url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything the API process works with, the approval key among it."""
+    from runwright.adapters.durable.queue import DurableQueue
+
+    clock = SystemClock()
+    async with opened_store(settings) as store:
+        ring = keyring(settings)
+        key = signer(settings)
+        ring.publish(key.public_key)
+        queue = DurableQueue(settings.durable_url)
+        try:
+            yield Services(
+                settings=settings,
+                store=store,
+                clock=clock,
+                keyring=ring,
+                access=_access(store, clock, settings),
+                reviews=ReviewService(
+                    store,
+                    key,
+                    ring,
+                    clock,
+                    ReviewSettings(lease_minutes=settings.lease_minutes, approval_days=settings.approval_days),
+                ),
+                loop=Dispatcher(store, clock, queue),
+                inventory=Inventory(store, clock),
+                switches=StopSwitches(store, clock),
+                engine=lambda: engine_status(settings),
+            )
+        finally:
+            await queue.close()
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker]]:
+    """The durable worker (not started) and the loop it drives. Holds public keys only."""
+    from runwright.adapters.durable.queue import DurableQueue
+    from runwright.adapters.durable.worker import DurableWorker, WorkHandlers
+    from runwright.adapters.hosts import host_connectors
+    from runwright.execution.service import ExecutionService
+    from runwright.lab.library import folder
+    from runwright.lab.runner import LabTrials
+    from runwright.learning.service import LearningService
+    from runwright.review.gate import ApprovalGate
+
+    clock = SystemClock()
+    async with opened_store(settings) as store:
+        queue = DurableQueue(settings.durable_url)
+        trials = LabTrials(machines(), (*settings.scenario_dirs, folder()), clock) if settings.lab else None
+        loop = LoopWorker(
+            store,
+            clock,
+            queue,
+            executions=ExecutionService(
+                store, ApprovalGate(store, keyring(settings), clock), host_connectors(settings.data_dir), clock
+            ),
+            learning=LearningService(clock, language_model(settings=settings), trials),
+            trials=trials,
+        )
+        handlers = WorkHandlers(run_execution=loop.run_execution, learn=loop.learn, test_subject=loop.test_subject)
+        try:
+            yield DurableWorker(settings.durable_url, settings.executor_id, handlers), loop
+        finally:
+            await queue.close()
+
+
+async def with_access(work: Callable[[AccessService], Awaitable[T]], settings: Settings | None = None) -> T:
+    """Do something with the access service, directly on this server's database."""
+    settings = settings or Settings()
+    async with opened_store(settings) as store:
+        return await work(_access(store, SystemClock(), settings))
+
+
+async def audit_chains() -> dict[str, tuple[AuditEntry, ...]]:
+    """Every audit chain of this server's database, whole."""
+    async with opened_store(Settings()) as store:
+        async with store.reading() as tx:
+            names = await tx.audit.chains()
+        return {name: await read_chain(store, name) for name in names}
+
+
+def verify_audit(entries: tuple[AuditEntry, ...]) -> tuple[ChainFault, ...]:
+    """What is wrong with a chain."""
+    return verify_chain(entries)
