@@ -10,12 +10,13 @@ from runwright.model.states import ServiceFact
 from runwright.model.verdicts import VerificationOutcome
 
 ALLOWANCE: tuple[tuple[str, str], ...] = (
-    ("/run/", "gone at the next boot; supervisors and units keep their own notes there"),
+    ("/run/runwright/", "the supervisor's notes on attempts"),
+    ("/run/systemd/", "systemd's own notes"),
     ("/tmp/", "temporary by its meaning"),  # noqa: S108 - a prefix to compare with, nothing is written
     ("/var/tmp/", "temporary by its meaning"),  # noqa: S108 - as above
     ("/var/log/journal/", "the journal writes and rotates by itself"),
     ("/var/lib/systemd/", "stamps of timers and units"),
-    ("/var/lib/runwright/", "the supervisor's record of attempts"),
+    ("/var/lib/runwright/", "the supervisor's notes on attempts"),
     ("/var/cache/apt/", "can be fetched again"),
 )
 """Paths whose change says nothing about what a run did to the machine, and why."""
@@ -129,22 +130,12 @@ def touched_by(seen: Seen) -> tuple[str, ...]:
 
 
 def lasting(effects: tuple[FileChange, ...], restless: frozenset[str] = frozenset()) -> tuple[FileChange, ...]:
-    """The effects that say something about the run: without the allowance, what changes by itself, and
-    folders listed only because something in them is listed."""
-    parents = {change.path.rpartition("/")[0] or "/" for change in effects}
-    return tuple(
-        change
-        for change in effects
-        if not _allowed(change)
-        and change.path not in restless
-        and not (change.kind == "directory" and change.change is Change.CHANGED and change.path in parents)
-    )
+    """The effects that say something about the run: without the allowance and what changes by itself."""
+    return tuple(change for change in effects if not _allowed(change) and change.path not in restless)
 
 
 def _allowed(change: FileChange) -> bool:
     if change.path.startswith(tuple(prefix for prefix, _ in ALLOWANCE)):
-        return True
-    if f"{change.path}/" in dict(ALLOWANCE) and change.change is Change.CHANGED:
         return True
     return change.path.startswith(LOGS) and change.change is not Change.DELETED
 
