@@ -101,9 +101,7 @@ class BootedMachine:
         """Raises NoMachine if nothing was marked."""
         before = self._mark
         if before is None:
-            raise NoMachine(
-                "Nothing was marked on this machine.", next_step="Call mark() before what is to be observed."
-            )
+            raise NoMachine("Nothing was marked on this machine.", next_step="Call mark() first.")
         return await asyncio.to_thread(
             lambda: compare(self._state.directory / "plain" / ROOT, before, self._snapshot())
         )
@@ -173,7 +171,7 @@ async def _ready(told: socket.socket, over: asyncio.Future[int]) -> int | None:
     while True:
         news = asyncio.ensure_future(loop.sock_recv(told, 4096))
         try:
-            await asyncio.wait({news, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((news, over), return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not news.done():
                 news.cancel()

@@ -17,47 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runwright.adapters.hosts.mask import ROOT, write_mask
-from runwright.adapters.hosts.quoting import PATH
+from runwright.adapters.hosts.quoting import PATH, program
 from runwright.model.errors import NoMachine
 
 FORMAT = "2"
 STATUS = Path("/var/lib/dpkg/status")
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 DROPPED = (
-    *(
-        "var/lib/apt",
-        "var/cache/apt",
-        "var/cache/debconf",
-        "var/log/apt",
-        "var/log/dpkg.log",
-        "var/log/alternatives.log",
-    ),
+    *("var/lib/apt", "var/cache/apt", "var/cache/debconf"),
+    *("var/log/apt", "var/log/dpkg.log", "var/log/alternatives.log"),
     *("tmp", "run", "root", "etc/apt", "etc/resolv.conf", "usr/sbin/policy-rc.d"),
 )
 """What building leaves behind that no machine needs."""
 BUILD_SECONDS = 600
-
-# Mounts first, privately; then apt in the new root. Services must not start: policy-rc.d says so.
-INSTALL = """
-set -e
-mount --make-rprivate /
-mount -t overlay overlay -o "lowerdir=$LAYER_MASK:/,upperdir=$LAYER_UPPER,workdir=$LAYER_WORK,redirect_dir=follow" "$LAYER_ROOT"
-root=$LAYER_ROOT/m
-mount --rbind /proc "$root/proc"
-mount --rbind /dev "$root/dev"
-mount -t tmpfs tmpfs "$root/run"
-mount -t tmpfs tmpfs "$root/tmp"
-mkdir -p /run/runwright "$root/var/cache/apt/archives/partial" "$root/var/lib/apt/lists/partial" "$root/var/log/apt"
-[ -e "$root/etc/resolv.conf" ] || cp -L /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
-printf '#!/bin/sh\\nexit 101\\n' >"$root/usr/sbin/policy-rc.d"
-chmod 755 "$root/usr/sbin/policy-rc.d"
-unset LAYER_MASK LAYER_UPPER LAYER_WORK LAYER_ROOT
-install='apt-get -q -y -o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 --no-install-recommends install --'
-chroot "$root" sh -c "$install \\"\\$@\\"" apt "$@" || {
-  chroot "$root" apt-get -q -o APT::Sandbox::User=root update
-  chroot "$root" sh -c "$install \\"\\$@\\"" apt "$@"
-}
-"""
 
 
 def default_cache() -> Path:
@@ -124,18 +96,8 @@ def _build(packages: Sequence[str], cache: Path, ready: Path, private: Sequence[
             "LAYER_ROOT": str(work / "root"),
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         }
-        argv = [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "sh",
-            "-c",
-            INSTALL,
-            "install",
-            *sorted(set(packages)),
-        ]
+        inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        argv = [*inside, "sh", "-c", program("install").decode(), "install", *sorted(set(packages))]
         try:
             done = subprocess.run(
                 argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=BUILD_SECONDS, check=False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from runwright.adapters.hosts.kernel import start_time
 from runwright.model.base import Record
@@ -43,7 +43,7 @@ class MachineState(Record):
     """The machine's first process, as seen from the host."""
     capabilities: str = ""
     """Of the leader, as in /proc/PID/status CapBnd; whoever enters gets no more."""
-    groups: dict[str, str] = {}
+    groups: dict[str, str] = Field(default_factory=dict)
     uid_base: int
 
     @property

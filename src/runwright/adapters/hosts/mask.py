@@ -156,23 +156,21 @@ def private_settings() -> list[str]:
                 if entry.is_symlink() or entry.path in found:
                     continue
                 info = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(info.st_mode):
-                    if info.st_mode & 0o005 == 0o005:
-                        pending.append(entry.path)
-                    else:
-                        found.append(entry.path)
-                elif (
-                    not info.st_mode & 0o004
-                    or not stat.S_ISREG(info.st_mode)
-                    or (0 < info.st_size <= KEY_LIMIT and _holds_key(entry.path, info.st_mtime_ns, info.st_size))
-                ):
+                if stat.S_ISDIR(info.st_mode) and info.st_mode & 0o005 == 0o005:
+                    pending.append(entry.path)
+                elif not stat.S_ISREG(info.st_mode) or not info.st_mode & 0o004 or _holds_key(entry.path, info):
                     found.append(entry.path)
     return found
 
 
+def _holds_key(path: str, info: os.stat_result) -> bool:
+    """Whether a file holds a PEM private key."""
+    return 0 < info.st_size <= KEY_LIMIT and _read_for_key(path, info.st_mtime_ns, info.st_size)
+
+
 @lru_cache(maxsize=20000)
-def _holds_key(path: str, changed: int, size: int) -> bool:
-    """Whether a file holds a PEM private key; remembered for as long as it does not change."""
+def _read_for_key(path: str, changed: int, size: int) -> bool:
+    """Remembered for as long as the file does not change."""
     return b"PRIVATE KEY-----" in Path(path).read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""systemd-nspawn machines as hosts: entered by the namespaces of their first process, with no more rights than it has."""
+"""systemd-nspawn machines as hosts: entered by the namespaces of their first process, with its rights at most."""
 
 from __future__ import annotations
 

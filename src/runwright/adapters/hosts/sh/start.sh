@@ -62,14 +62,14 @@ drained() {
 turn=0 blind=0
 until drained; do
   turn=$((turn + 1))
-  [ "$turn" -gt 100 ] || continue
-  [ "$turn" -gt 101 ] || printf '%s\n' "$code" >"$d/exit"
+  [ "$turn" -gt 20 ] || continue
+  [ "$turn" -gt 21 ] || printf '%s\n' "$code" >"$d/exit"
   # a kernel that does not say where a process sleeps: half a second must do
   case $where in 0 | '') blind=$((blind + 1)) ;; esac
-  [ "$blind" -lt 25 ] && [ "$turn" -lt 3000 ] || break
-  sleep 0.02
+  [ "$blind" -lt 150 ] && [ "$turn" -lt 9000 ] || break
+  sleep 0.002
 done
-[ "$turn" -gt 100 ] || printf '%s\n' "$code" >"$d/exit"
+[ "$turn" -gt 20 ] || printf '%s\n' "$code" >"$d/exit"
 printf '%s' "$nonce"
 printf '%s %s\n' "$nonce" "$code" >&2
 exit 0
