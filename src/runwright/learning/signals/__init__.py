@@ -9,7 +9,7 @@ from runwright.learning.signals.state import observations
 from runwright.learning.signals.steps import endings
 from runwright.learning.signals.telemetry import lines
 from runwright.model.diagnoses import Signal, SignalKind, failure_fingerprint
-from runwright.model.executions import ExecutionResult, StepStatus
+from runwright.model.executions import ExecutionResult, Section, StepStatus
 from runwright.model.redaction import redact, visible
 
 MAX_SIGNALS = 120
@@ -61,11 +61,11 @@ def extract(result: ExecutionResult) -> tuple[Signal, ...]:
 
 
 def failing_step(result: ExecutionResult) -> str | None:
-    """The step that ended the run, or None where every step went through."""
-    if result.error is not None and result.error.step is not None:
+    """The step that ended the run, or None where every step went through or was allowed to fail."""
+    if result.error is not None:
         return result.error.step
-    failed = [step.id for step in result.steps if step.status is StepStatus.FAILED]
-    return failed[-1] if failed else None
+    tried = [step for step in result.steps if step.section is Section.STEPS and step.status is not StepStatus.SKIPPED]
+    return tried[-1].id if tried and tried[-1].status is not StepStatus.OK else None
 
 
 _CAUSES_EXCLUDED = frozenset({SignalKind.CHECK_UNVERIFIABLE, SignalKind.SUBJECT_HEALTHY})

@@ -1,9 +1,9 @@
 """The table of wordings: which line means which signal. The table is data (`patterns/*.toml`), this reads it.
 
 An entry has `kind`, `needles` (one of them must be in the lower-cased line; this makes the search cheap), `match`
-(a regular expression, ignoring case, whose named groups become facts; `path_2` counts as `path`), optional `facts` (constants), `hides` (kinds
-that the same line would also seem to be), `sources` (where to look; everywhere if left out) and `examples`
-(real lines; the tests check each).
+(a regular expression, ignoring case; its named groups become facts, `path_2` counting as `path`), optional `facts`
+(constants), `hides` (kinds that the same line would also seem to be), `sources` (where to look; everywhere if left
+out) and `examples` (real lines; the tests check each).
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def _checks(result: ExecutionResult) -> Iterator[Signal]:
     for check in result.verification.checks:
         if check.outcome in kinds:
             path = f"verification.checks.{check.id}"
-            yield _signal(kinds[check.outcome], path, f"{check.id}: {check.reason}", check=check.id, kind=check.kind)
+            yield _signal(kinds[check.outcome], path, f"{check.id}: {check.reason}", check=check.id)
 
 
 def observations(result: ExecutionResult) -> Iterator[Signal]:

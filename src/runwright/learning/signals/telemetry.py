@@ -71,11 +71,14 @@ def _check_lines(result: ExecutionResult) -> Iterator[Line]:
 
 
 def lines(result: ExecutionResult) -> Iterator[Line]:
-    """Every line worth reading: attempts in order, the error, the journal after and before, checks that did not pass."""
+    """Every line worth reading: attempts in order, the journal after and before, checks that did not pass.
+
+    The error's message repeats what a step said, so it is read only where no step was tried.
+    """
     for step in result.steps:
         for attempt in step.attempts:
             yield from attempt_lines(step, attempt)
-    if result.error is not None:
+    if result.error is not None and not any(step.attempts for step in result.steps):
         for number, line in _numbered(result.error.message):
             yield Line(line, Place(step=result.error.step, line=number, path="error.message"), "error")
     seen: set[str] = set()

@@ -1,0 +1,38 @@
+"""POSIX sh that repairs share. Only /proc, coreutils or busybox, awk and (guarded) systemctl are needed."""
+
+from __future__ import annotations
+
+BORN_BEFORE = """\
+older() { # pid, seconds since 1970: whether the process lives and began no later than that
+    [ "$1" -gt 1 ] 2>/dev/null && [ -r "/proc/$1/stat" ] || return 1
+    ticks=$(sed 's/^.*) //' "/proc/$1/stat" | awk '{print $20}')
+    up=$(cut -d. -f1 /proc/uptime)
+    hz=$(getconf CLK_TCK 2>/dev/null || echo 100)
+    [ "$(($(date +%s) - up + ticks / hz))" -le "$(($2 + 5))" ]
+}
+"""
+"""A process that began after a file was last written cannot have written it: its number was given again."""
+
+UNIT_OWNER = """\
+user=$(systemctl show -p User -- {unit} 2>/dev/null | sed 's/^User=//')
+group=$(systemctl show -p Group -- {unit} 2>/dev/null | sed 's/^Group=//')
+user=${{user:-root}}
+group=${{group:-$(id -gn -- "$user")}}
+"""
+
+PROTECTED = """\
+kept() {{ # path: whether it or what is above it is protected
+    while IFS= read -r keep; do
+        case "$1/" in "${{keep:-//}}"/* | "${{keep%/}}/") return 0 ;; esac
+    done <<LIST
+{protect}
+LIST
+    return 1
+}}
+"""
+"""`protect` is one path a line, empty lines match nothing."""
+
+
+def guard(*tests: str) -> str:
+    """Tests joined so that all must hold; one a line."""
+    return " &&\n".join(tests)
