@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -343,3 +344,18 @@ async def test_a_record_of_an_older_program_can_be_changed(store: SqlStore) -> N
             await tx.incidents.replace(read, read)
     async with store.reading() as tx:
         assert (await tx.incidents.get(old.id, client="acme")).resolved_by == "eva"
+
+
+async def test_a_record_that_could_not_be_read_again_is_not_stored(store: SqlStore) -> None:
+    """`model_copy` checks nothing; one unreadable record would break every list that it is on."""
+    good = records.incident()
+    async with store.transaction() as tx:
+        await tx.incidents.add(good)
+        with pytest.raises(InvalidInput, match="read again"):
+            await tx.incidents.add(records.incident("bad").model_copy(update={"client_id": "No Such Form"}))
+        with pytest.raises(InvalidInput, match=r"resolved_at.*Nothing was stored"):
+            await tx.incidents.replace(good, good.model_copy(update={"resolved_at": datetime(2026, 1, 5)}))  # noqa: DTZ001 - the fault
+        with pytest.raises(InvalidInput, match="usd"):
+            await tx.proposals.add(records.proposal(usd=float("inf")))
+    async with store.reading() as tx:
+        assert (await tx.incidents.page(client="acme")).items == (good,)

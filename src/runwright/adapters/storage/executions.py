@@ -9,7 +9,7 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from runwright.adapters.storage import schema
 from runwright.adapters.storage.collection import SqlCollection
-from runwright.adapters.storage.specs import EXECUTIONS, RESULTS, document
+from runwright.adapters.storage.specs import EXECUTIONS, RESULTS, checked_document
 from runwright.adapters.storage.unit import Unit
 from runwright.model.errors import Conflict, NotFound
 from runwright.model.executions import (
@@ -70,7 +70,7 @@ class SqlJournal:
             attempt_id=intent.attempt_id,
             execution_id=intent.execution_id,
             epoch=intent.epoch,
-            document=document(intent),
+            document=checked_document(intent),
         )
         if not appended:
             await self._check_fence(intent)
@@ -90,7 +90,7 @@ class SqlJournal:
             attempt_id=intent.attempt_id,
             execution_id=intent.execution_id,
             epoch=intent.epoch,
-            outcome=None if outcome is None else document(outcome),
+            outcome=None if outcome is None else checked_document(outcome),
             step_status=None if step_status is None else step_status.value,
             reason=reason,
         )

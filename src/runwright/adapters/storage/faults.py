@@ -71,6 +71,15 @@ _POSTGRES: dict[str, tuple[str, str]] = {
     "57P03": ("The PostgreSQL server is starting up or shutting down.", "Wait for it and try again."),
 }
 
+_REFUSALS = {
+    r'database ".*" does not exist': "3D000",
+    r"password authentication failed|no password supplied": "28P01",
+    r"no pg_hba.conf entry|role .* does not exist": "28000",
+    r"too many clients|remaining connection slots": "53300",
+    r"starting up|shutting down": "57P03",
+}
+"""While connecting, the driver knows the server's words but not its code."""
+
 _UNIQUE = {"23505", "23503", "23514", "23502", "23000", "23001", "23P01"}
 _CROSSINGS = {"40001", "40P01"}
 
@@ -127,10 +136,12 @@ def _from_sqlite(error: sqlite3.Error) -> RunwrightError | None:
 
 
 def _from_postgres(error: BaseException) -> RunwrightError | None:
-    state = getattr(error, "sqlstate", None)
+    state = getattr(error, "sqlstate", None) or _refusal_state(str(error))
     if state is None:
+        words = str(error).strip().splitlines()
         return unavailable(
-            "The PostgreSQL server cannot be reached, or the connection to it was lost.",
+            "The PostgreSQL server cannot be reached, or the connection to it was lost"
+            f"{f' ({words[-1].strip()})' if words else ''}.",
             "Check that it runs and that the database URL is right, then try again.",
         )
     if state in _CROSSINGS:
@@ -146,6 +157,10 @@ def _from_postgres(error: BaseException) -> RunwrightError | None:
             f"The PostgreSQL server gave up: {str(error).splitlines()[0]}.", "Check the server, then try again."
         )
     return None
+
+
+def _refusal_state(words: str) -> str | None:
+    return next((state for pattern, state in _REFUSALS.items() if re.search(pattern, words)), None)
 
 
 def unavailable(found: str, next_step: str) -> StorageUnavailable:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import ColumnElement, Table, bindparam, exists, false, literal_column, or_
 
@@ -98,7 +99,7 @@ class TableSpec(Generic[R]):
                 )
         return {
             "created_at": microseconds(self.moment(record)),
-            "document": document(record),
+            "document": checked_document(record),
             **columns,
         }
 
@@ -116,6 +117,24 @@ def document(record: Record) -> str:
         return record.model_dump_json(by_alias=True)
     except PydanticSerializationError as error:
         raise InvalidInput(f"Found a {type(record).__name__} that cannot be written as JSON: {error}.") from error
+
+
+def checked_document(record: Record) -> str:
+    """The stored form, read back once: `model_copy` checks nothing, and what cannot be read spoils every list.
+
+    Raises InvalidInput if it could not be read again.
+    """
+    stored = document(record)
+    try:
+        type(record).model_validate_json(stored)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(
+            f"Found a {type(record).__name__} that could not be read again ({place}: {first['msg']}).",
+            allowed="Nothing was stored.",
+        ) from error
+    return stored
 
 
 def storable(value: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from runwright.adapters.storage.specs import document
+from runwright.adapters.storage.specs import checked_document
 from runwright.adapters.storage.statements import Prepared
 from runwright.adapters.storage.unit import Unit
 from runwright.model.audit import GENESIS, AuditEntry, AuditEvent, chain_hash
@@ -67,7 +67,7 @@ class SqlEvents(_Texts):
         """Give the event its sequence and keep it for a while."""
         append = _EVENT_APPEND_SQLITE if self._unit.statements.sqlite else _EVENT_APPEND_POSTGRES
         rows = await self._unit.write(
-            self._text(append), client_id=event.client_id, subject_id=event.subject_id, document=document(event)
+            self._text(append), client_id=event.client_id, subject_id=event.subject_id, document=checked_document(event)
         )
         sequence = int(rows[0][0])
         if sequence % 100 == 0:
@@ -113,7 +113,7 @@ class SqlAudit(_Texts):
             hash=chain_hash(event.chain, sequence, previous, event),
         )
         place = {"chain": event.chain, "sequence": sequence, "hash": entry.hash}
-        if not await self._unit.write(self._text(_LOG_APPEND), **place, document=document(entry)):
+        if not await self._unit.write(self._text(_LOG_APPEND), **place, document=checked_document(entry)):
             raise Tampered(
                 f"Found an entry beyond the recorded end of the audit chain {event.chain!r}.",
                 allowed="Nothing was changed.",
