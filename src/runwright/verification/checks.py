@@ -81,7 +81,7 @@ async def _run(text: str, timeout: float, host: Host) -> Finding:
     result = await host.session.probe(
         Command(text=text, parameters=host.environment, secrets=host.secrets, timeout=timeout, become=host.become)
     )
-    evidence = clip("\n".join(part for part in (result.stdout, result.stderr) if part.strip()))
+    evidence = clip("\n".join(part.rstrip("\n") for part in (result.stdout, result.stderr) if part.strip()))
     if result.exit_code is None:
         return unverifiable(f"The command did not end within {timeout:g} s.", evidence)
     if result.exit_code == 0:
