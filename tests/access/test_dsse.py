@@ -63,7 +63,7 @@ def test_a_statement_comes_back_as_signed(keys: Any) -> None:
 
 def resigned(keys: Any, payload: bytes, kind: str = APPROVAL_TYPE) -> str:
     """An envelope whose signature is good, over any payload."""
-    return json.dumps(
+    return rfc8785.dumps(
         {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": kind,
@@ -74,7 +74,7 @@ def resigned(keys: Any, payload: bytes, kind: str = APPROVAL_TYPE) -> str:
                 }
             ],
         }
-    )
+    ).decode()
 
 
 def changed(**fields: Any) -> bytes:
@@ -132,7 +132,7 @@ def edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[str], str]:
     def edited(envelope: str) -> str:
         data = json.loads(envelope)
         change(data)
-        return json.dumps(data)
+        return rfc8785.dumps(data).decode()
 
     return edited
 
@@ -164,6 +164,8 @@ BENT_ENVELOPES: dict[str, Callable[[str], str]] = {
     "payload no text": edit(lambda data: data.update(payload=1)),
     "payload cut": edit(lambda data: data.update(payload=data["payload"][:-4])),
     "a key twice": lambda envelope: envelope.replace('{"payload"', '{"payload":"e30=","payload"', 1),
+    "a space behind": lambda envelope: envelope + " ",
+    "spaces between": lambda envelope: json.dumps(json.loads(envelope)),
     "huge": lambda envelope: envelope + " " * 70_000,
 }
 

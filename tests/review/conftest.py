@@ -240,6 +240,7 @@ class World:
                 raw.execute(f"DROP TRIGGER {trigger}")
             raw.execute("DROP INDEX IF EXISTS uq_activations_live")
             raw.execute("PRAGMA foreign_keys = OFF")
+            changed = 0
             for statement in statements:
                 changed = raw.execute(statement, values).rowcount
         raw.close()

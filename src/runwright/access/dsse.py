@@ -50,6 +50,8 @@ def open_payload(keyring: Keyring, payload_type: str, envelope_json: str, *, lim
     if len(envelope_json) > limit:
         raise _tampered(f"an envelope of {len(envelope_json)} characters")
     envelope = _exact(_parse(envelope_json, "envelope"), {"payload", "payloadType", "signatures"}, "envelope")
+    if _canonical(envelope_json.encode(errors="replace")) != envelope_json.encode(errors="replace"):
+        raise _tampered("an envelope that is not in canonical form")
     if envelope["payloadType"] != payload_type:
         raise _tampered(f"payload type {envelope['payloadType']!r}, not {payload_type}")
     signatures = envelope["signatures"]
@@ -118,7 +120,7 @@ def _parse(text: str, what: str) -> Any:
 
 
 def _canonical(payload: bytes) -> bytes | None:
-    """The one way to write what the payload says; None if it cannot be written so."""
+    """The one way to write what the text says; None if it cannot be written so."""
     try:
         return rfc8785.dumps(_parse(payload.decode(), "payload"))
     except ValueError:

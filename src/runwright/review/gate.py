@@ -46,7 +46,7 @@ class ApprovalGate:
             async with self._store.transaction() as tx:
                 execution, loaded = await self._check(tx, execution_id, intent)
                 if intent is not None:
-                    await _fence(tx, intent)
+                    await _fence(tx, intent, execution.epoch)
                     await tx.journal.intend(intent)
                 else:
                     await self._audit(tx, "gate.admit", execution, digest=execution.digest)
@@ -175,11 +175,12 @@ async def _check_switches(tx: Transaction, execution: Execution) -> None:
             )
 
 
-async def _fence(tx: Transaction, intent: StepIntent) -> None:
-    """Refuse a worker that the journal knows to be old, even if the execution's own epoch was turned back."""
-    newest = max((entry.intent.epoch for entry in await tx.journal.entries(intent.execution_id)), default=0)
-    if newest > intent.epoch:
+async def _fence(tx: Transaction, intent: StepIntent, epoch: int) -> None:
+    """Refuse a worker that is known to be old, by the execution or, if that was turned back, by the journal."""
+    newest = max((entry.intent.epoch for entry in await tx.journal.entries(intent.execution_id)), default=epoch)
+    if max(newest, epoch) > intent.epoch:
         raise Conflict(
-            f"Found epoch {newest} at work on {intent.execution_id}, newer than {intent.epoch}.",
+            f"Found epoch {max(newest, epoch)} at work on {intent.execution_id}, newer than {intent.epoch}.",
             allowed="Allowed: the newest worker alone.",
+            next_step="Stop here: the other worker goes on.",
         )
