@@ -1,1 +1,450 @@
-"""The stages in order: from an alert to a better runbook. Read this file to see the whole way."""
+"""The stages in order: from an alert to a better runbook. Read this file to see the whole way.
+
+    report_incident   an alert becomes an Incident; routing finds the live approved version; a run is queued
+    run_execution     the version runs on the host under the gate; the verdict settles the incident
+    learn             a failed run becomes signals, a diagnosis, edits, a candidate tried in the lab
+    (review)          a person decides in the queue: `review.service`; approving makes the candidate live
+    report_incident   the next incident of the kind meets the better version
+
+`Dispatcher` is the half that takes incidents in (the API process); `LoopWorker` the half that works on
+them (the child process, which holds no approval key). Between them lies a queue that survives restarts;
+`sweep` puts back what a crash between database and queue left behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from runwright.access.permissions import Permission, require
+from runwright.execution.service import ExecutionService
+from runwright.incidents.intake import accept
+from runwright.incidents.recurrence import too_often
+from runwright.incidents.routing import NoRoute, choose
+from runwright.learning.service import Failure, Learned, LearningService, persist
+from runwright.model.audit import AuditEvent
+from runwright.model.clients import scope_client
+from runwright.model.edges import INCIDENT_EDGES, check_edge
+from runwright.model.errors import Conflict, InvalidInput, NoMachine
+from runwright.model.executions import Event, EventKind, Execution, ExecutionResult, ExecutionStatus
+from runwright.model.hosts import Host, PolicyMode
+from runwright.model.incidents import (
+    Escalation,
+    EscalationReason,
+    Incident,
+    IncidentBrief,
+    IncidentStatus,
+    NewIncident,
+)
+from runwright.model.lab import Trial, TrialReport
+from runwright.model.ports.clock import Clock
+from runwright.model.ports.durable import WorkQueue
+from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
+from runwright.model.ports.trials import TrialRunner
+from runwright.model.principals import ENGINE, Principal, PrincipalKind
+from runwright.model.reviews import TestEvidence
+from runwright.review.queue import attach_evidence, submit
+from runwright.runbooks.load import load_runbook
+
+log = logging.getLogger(__name__)
+
+LEARN_FROM = frozenset({ExecutionStatus.FAILURE, ExecutionStatus.TIMED_OUT})
+"""A partial run goes to a person and is not learned from (DESIGN section 1)."""
+
+_ESCALATE: dict[ExecutionStatus, EscalationReason] = {
+    ExecutionStatus.PARTIAL: EscalationReason.UNVERIFIABLE,
+    ExecutionStatus.FAILURE: EscalationReason.RUN_FAILED,
+    ExecutionStatus.TIMED_OUT: EscalationReason.RUN_FAILED,
+    ExecutionStatus.CANCELLED: EscalationReason.ASKED,
+    ExecutionStatus.INTERRUPTED: EscalationReason.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Takes incidents in and queues runs. Needs no key and no host."""
+
+    store: Store
+    clock: Clock
+    queue: WorkQueue
+
+    async def report_incident(self, principal: Principal, new: NewIncident) -> Incident:
+        """Store an incident and start what answers it: a run, or an escalation that says why none.
+
+        Raises Forbidden, NotFound for an unknown host, InvalidInput for a subject that does not fit.
+        """
+        require(principal, Permission.REPORT_INCIDENT, new.client_id)
+        async with self.store.transaction() as tx:
+            host = await find_host(tx, new.client_id, new.host)
+            brief = IncidentBrief(incident_type=new.incident_type, severity=new.severity, subject=new.subject)
+            incident = await accept(
+                tx,
+                client_id=new.client_id,
+                host_id=host.id,
+                brief=brief,
+                labels=new.labels,
+                occurred_at=new.occurred_at,
+                source=new.source,
+                clock=self.clock,
+            )
+            execution = None
+            if incident.status is IncidentStatus.OPEN:
+                incident, execution = await self._dispatch(tx, incident, host, principal, asked=False)
+        if execution is not None:
+            await self._enqueue(execution, incident)
+        return incident
+
+    async def run(self, principal: Principal, incident_id: str, *, client: str = EVERY_CLIENT) -> Execution:
+        """A person starts (again) what answers an open or escalated incident.
+
+        Raises Forbidden, NotFound, Conflict where the incident cannot be run now or has no live version.
+        """
+        async with self.store.transaction() as tx:
+            incident = await tx.incidents.get(incident_id, client=client)
+            require(principal, Permission.RUN, incident.client_id)
+            check_edge(INCIDENT_EDGES, incident.status, IncidentStatus.QUEUED)
+            host = await tx.hosts.get(incident.host_id, client=incident.client_id)
+            incident, execution = await self._dispatch(tx, incident, host, principal, asked=True)
+        if execution is None:
+            raise Conflict(
+                f"Found no live approved version that may run for incident {incident.id}.",
+                next_step="Its escalation says what is missing: `runwright incident show`.",
+            )
+        await self._enqueue(execution, incident)
+        return execution
+
+    async def cancel(self, principal: Principal, execution_id: str, *, client: str = EVERY_CLIENT) -> Execution:
+        """Ask a run to stop: its process tree is ended and nothing further starts."""
+        async with self.store.transaction() as tx:
+            execution = await tx.executions.get(execution_id, client=client)
+            require(principal, Permission.RUN, execution.client_id)
+            if execution.status.final:
+                raise Conflict(f"Found execution {execution.id} {execution.status.value}: it has ended already.")
+            asked = execution.model_copy(update={"cancel_requested_at": self.clock.now()})
+            await tx.executions.replace(execution, asked)
+            await self._audit(tx, execution.client_id, principal.id, "execution.cancel", execution.id)
+        return asked
+
+    async def request_test(self, principal: Principal, subject_id: str, *, client: str = EVERY_CLIENT) -> str:
+        """Queue a trial of a review subject; the id of the request."""
+        async with self.store.reading() as tx:
+            item = await tx.reviews.get(subject_id, client=client)
+            version = await tx.versions.get(subject_id, client=client)
+        require(principal, Permission.TEST_REVIEW, scope_client(version.scope))
+        request = self.clock.new_id("tst")
+        await self.queue.enqueue_test(item.id, request)
+        return request
+
+    async def sweep(self) -> int:
+        """Enqueue again every pending run: a crash may have come between database and queue."""
+        async with self.store.reading() as tx:
+            page = await tx.executions.page(
+                client=EVERY_CLIENT,
+                where={"status": (ExecutionStatus.PENDING.value, ExecutionStatus.RUNNING.value)},
+                limit=500,
+            )
+            waiting = [(item, await tx.incidents.get(item.incident_id, client=EVERY_CLIENT)) for item in page.items]
+        for execution, incident in waiting:
+            await self._enqueue(execution, incident)
+        return len(waiting)
+
+    async def _dispatch(
+        self, tx: Transaction, incident: Incident, host: Host, principal: Principal, *, asked: bool
+    ) -> tuple[Incident, Execution | None]:
+        """Route, and either create the run or escalate. `asked`: a person wants it, whatever the policy `ask`."""
+        if host.policy.mode is PolicyMode.NEVER:
+            return await self._escalate(
+                tx, incident, EscalationReason.POLICY, f"The policy of host {host.hostname} is never to run anything."
+            ), None
+        if host.policy.mode is PolicyMode.ASK and not asked:
+            return await self._escalate(
+                tx,
+                incident,
+                EscalationReason.POLICY,
+                f"The policy of host {host.hostname} is to ask: start it with `runwright incident run {incident.id}`.",
+            ), None
+        if await too_often(tx, incident):
+            return await self._escalate(
+                tx, incident, EscalationReason.INEFFECTIVE, "Three runs for the same incident did not end it."
+            ), None
+        try:
+            route = await choose(tx, incident)
+        except NoRoute as missing:
+            return await self._escalate(tx, incident, missing.reason, str(missing)), None
+        execution = Execution(
+            id=self.clock.new_id("exe"),
+            client_id=incident.client_id,
+            host_id=incident.host_id,
+            incident_id=incident.id,
+            runbook_id=route.activation.runbook_id,
+            version_id=route.version.id,
+            digest=route.version.digest,
+            activation_id=route.activation.id,
+            approval_id=route.activation.approval_id,
+            routing_id=route.rule.id,
+            requested_by=principal.id if principal.kind is PrincipalKind.PERSON and asked else ENGINE.id,
+            created_at=self.clock.now(),
+        )
+        await tx.executions.add(execution)
+        queued = incident.model_copy(update={"status": IncidentStatus.QUEUED})
+        await tx.incidents.replace(incident, queued)
+        await self._audit(
+            tx, incident.client_id, principal.id, "execution.create", execution.id, digest=execution.digest
+        )
+        return queued, execution
+
+    async def _escalate(
+        self, tx: Transaction, incident: Incident, reason: EscalationReason, note: str, execution_id: str | None = None
+    ) -> Incident:
+        """Hand the incident to a person."""
+        now = incident
+        if incident.status is not IncidentStatus.ESCALATED:
+            check_edge(INCIDENT_EDGES, incident.status, IncidentStatus.ESCALATED)
+            now = incident.model_copy(update={"status": IncidentStatus.ESCALATED})
+            await tx.incidents.replace(incident, now)
+        escalation = Escalation(
+            id=self.clock.new_id("esc"),
+            client_id=incident.client_id,
+            incident_id=incident.id,
+            execution_id=execution_id,
+            reason=reason,
+            note=note,
+            created_at=self.clock.now(),
+        )
+        await tx.escalations.add(escalation)
+        await self._audit(tx, incident.client_id, ENGINE.id, "incident.escalate", incident.id, reason=reason.value)
+        return now
+
+    async def _enqueue(self, execution: Execution, incident: Incident) -> None:
+        # A run that a crash left behind is taken once more for each worker that had it (`epoch`).
+        await self.queue.enqueue_execution(
+            execution.id, host_id=execution.host_id, priority=incident.severity.rank, take=execution.epoch
+        )
+
+    async def _audit(
+        self,
+        tx: Transaction,
+        chain: str,
+        actor: str,
+        action: str,
+        subject: str,
+        digest: str | None = None,
+        **facts: str,
+    ) -> None:
+        await tx.audit.append(
+            AuditEvent(
+                chain=chain,
+                actor=actor,
+                action=action,
+                subject=subject,
+                digest=digest,
+                at=self.clock.now(),
+                facts=facts,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class LoopWorker(Dispatcher):
+    """Works on what is queued. Every method may be called again after a crash and then goes on."""
+
+    executions: ExecutionService
+    learning: LearningService
+    trials: TrialRunner | None
+
+    async def run_execution(self, execution_id: str) -> ExecutionResult:
+        """Run an execution to its end and settle its incident; a failed one is queued for learning."""
+        async with self.store.transaction() as tx:
+            execution = await tx.executions.get(execution_id, client=EVERY_CLIENT)
+            incident = await tx.incidents.get(execution.incident_id, client=execution.client_id)
+            if incident.status is IncidentStatus.QUEUED:
+                await tx.incidents.replace(
+                    incident,
+                    incident.model_copy(
+                        update={
+                            "status": IncidentStatus.RUNNING,
+                            "acknowledged_at": incident.acknowledged_at or self.clock.now(),
+                        }
+                    ),
+                )
+        result = await self.executions.run(execution_id)
+        await self._settle(result)
+        if result.status in LEARN_FROM:
+            await self.queue.enqueue_learning(execution_id)
+        return result
+
+    async def _settle(self, result: ExecutionResult) -> None:
+        """What the verdict means for the incident."""
+        async with self.store.transaction() as tx:
+            incident = await tx.incidents.get(result.incident.id, client=result.client_id)
+            if incident.status is not IncidentStatus.RUNNING:
+                return
+            if result.status is ExecutionStatus.SUCCESS:
+                resolved = incident.model_copy(
+                    update={
+                        "status": IncidentStatus.RESOLVED,
+                        "resolved_at": self.clock.now(),
+                        "resolved_by": result.execution_id,
+                    }
+                )
+                await tx.incidents.replace(incident, resolved)
+                await self._audit(tx, incident.client_id, ENGINE.id, "incident.resolve", incident.id)
+            else:
+                await self._escalate(
+                    tx, incident, _ESCALATE[result.status], _why(result), execution_id=result.execution_id
+                )
+
+    async def learn(self, execution_id: str) -> Learned | None:
+        """From a failed run to an item in the review queue, or to the reason why there is none.
+
+        None where this run was learned from already.
+        """
+        async with self.store.reading() as tx:
+            result = await tx.executions.result(execution_id, client=EVERY_CLIENT)
+            execution = await tx.executions.get(execution_id, client=EVERY_CLIENT)
+            done = await tx.analyses.count(client=EVERY_CLIENT, where={"execution_id": execution_id})
+            if result is None or done:
+                return None
+            failure = await gather_failure(tx, execution, result)
+        await self._tell(execution, {"stage": "started"})
+        learned = await self.learning.learn(failure)
+        async with self.store.transaction() as tx:
+            if await tx.analyses.count(client=EVERY_CLIENT, where={"execution_id": execution_id}):
+                return None
+            stored = await persist(tx, learned, self.clock)
+            if stored.version is not None and stored.proposal is not None:
+                incident = await tx.incidents.get(execution.incident_id, client=execution.client_id)
+                await submit(
+                    tx,
+                    version=stored.version,
+                    title=f"{stored.version.id}: {learned.title}",
+                    reason=learned.analysis.diagnosis.reasoning,
+                    priority=incident.severity.rank,
+                    added_risk=stored.proposal.added_risk,
+                    author=ENGINE,
+                    proposal_id=stored.proposal.id,
+                    evidence=stored.evidence,
+                    clock=self.clock,
+                )
+        diagnosis = learned.analysis.diagnosis
+        await self._tell(
+            execution,
+            {
+                "stage": "finished",
+                "failure_type": diagnosis.failure_type.value,
+                "candidate": stored.version.id if stored.version else None,
+                "refused": learned.refused,
+            },
+        )
+        return stored
+
+    async def test_subject(self, subject_id: str, request_id: str) -> None:
+        """Try a version of the queue in the lab and attach what came of it to its review item."""
+        async with self.store.reading() as tx:
+            version = await tx.versions.get(subject_id, client=EVERY_CLIENT)
+            failed = (
+                await tx.executions.result(version.origin_execution, client=EVERY_CLIENT)
+                if version.origin_execution
+                else None
+            )
+        reports: tuple[TrialReport, ...] = ()
+        note = "not tried: no lab here"
+        if self.trials is not None:
+            try:
+                reports = await self.trials.try_candidate(
+                    load_runbook(version.text).document, version.id, version.digest, failed
+                )
+                note = "not tried: no scenario fits this runbook"
+            except NoMachine as reason:
+                note = f"not tried: {reason}"
+        now = self.clock.now()
+        async with self.store.transaction() as tx:
+            if not reports:
+                evidence = TestEvidence(id=request_id, source="none", passed=None, note=note, at=now)
+                await attach_evidence(tx, subject_id, evidence, by=ENGINE, clock=self.clock)
+            for report in reports:
+                trial = Trial(
+                    id=self.clock.new_id("tri"),
+                    version_id=version.id,
+                    digest=version.digest,
+                    report=report,
+                    created_at=now,
+                )
+                await tx.trials.add(trial)
+                evidence = TestEvidence(
+                    id=trial.id,
+                    source="trial",
+                    passed=report.right,
+                    note=f"{report.scenario}: {report.outcome.value}. {report.reason}".strip(),
+                    trial_id=trial.id,
+                    at=now,
+                )
+                await attach_evidence(tx, subject_id, evidence, by=ENGINE, clock=self.clock)
+
+    async def sweep(self) -> int:
+        """Also queue for learning what failed and was never learned from."""
+        found = await super().sweep()
+        async with self.store.reading() as tx:
+            page = await tx.executions.page(
+                client=EVERY_CLIENT, where={"status": tuple(status.value for status in LEARN_FROM)}, limit=500
+            )
+            unlearned = [
+                item.id
+                for item in page.items
+                if not await tx.analyses.count(client=EVERY_CLIENT, where={"execution_id": item.id})
+            ]
+        for execution_id in unlearned:
+            await self.queue.enqueue_learning(execution_id)
+        return found + len(unlearned)
+
+    async def _tell(self, execution: Execution, data: dict[str, object]) -> None:
+        async with self.store.transaction() as tx:
+            await tx.events.append(
+                Event(
+                    client_id=execution.client_id,
+                    subject_id=execution.id,
+                    kind=EventKind.LEARNING,
+                    at=self.clock.now(),
+                    data=data,
+                )
+            )
+
+
+async def find_host(tx: Transaction, client_id: str, name: str) -> Host:
+    """A client's host by id or hostname. Raises InvalidInput naming what was looked for."""
+    host = await tx.hosts.find(name, client=client_id)
+    if host is None:
+        page = await tx.hosts.page(client=client_id, where={"hostname": name}, limit=1)
+        host = page.items[0] if page.items else None
+    if host is None:
+        raise InvalidInput(
+            f"Found no host {name!r} of client {client_id!r}.",
+            allowed="Allowed: the id or hostname of a registered host.",
+            next_step="Register it with `runwright host add`.",
+        )
+    return host
+
+
+async def gather_failure(tx: Transaction, execution: Execution, result: ExecutionResult) -> Failure:
+    """What learning needs to know about a failed run: its version, the routing table, what was tried before."""
+    version = await tx.versions.get(execution.version_id, client=EVERY_CLIENT)
+    rules = await tx.routes.page(client=execution.client_id, where={"active": True}, limit=200)
+    rejected = await tx.reviews.page(client=execution.client_id, where={"status": "rejected"}, limit=200)
+    earlier = await tx.analyses.page(client=execution.client_id, limit=200)
+    return Failure(
+        result=result,
+        version=version,
+        runbooks={rule.incident_type: rule.runbook_id for rule in rules.items},
+        rejected_digests=frozenset(item.subject.digest for item in rejected.items),
+        earlier=earlier.items,
+    )
+
+
+def _why(result: ExecutionResult) -> str:
+    """One sentence for the person who takes over."""
+    if result.error is not None:
+        return result.error.message
+    if result.verification is not None:
+        failed = [check.reason for check in result.verification.checks if check.outcome.value != "passed"]
+        return "; ".join(failed) or result.verification.explanation
+    return f"The run ended {result.status.value}."

@@ -73,7 +73,7 @@ def fitting(
 
     1. come the same faults: the same subject, and a cure that can live in this runbook;
     2. then regressions: what the parent heals already (`failure_type: null`), with any subject;
-    3. then twins, which show that the candidate knows when to leave things alone.
+    3. then twins that the parent ends rightly (`failure_type: null` too): where leaving things alone is right.
 
     Faults of other subjects that the parent does not heal either are left out: failing there says nothing against
     a candidate that was not made for them. So are faults whose cure lives elsewhere. A candidate without a failed
@@ -90,10 +90,10 @@ def fitting(
 
 
 def _rank(scenario: Scenario, subject: Mapping[str, Any] | None) -> int | None:
-    if scenario.expect is not Expectation.HEALED:
-        return 3
     if scenario.failure_type is None:
-        return 2
+        return 2 if scenario.expect is Expectation.HEALED else 3
+    if scenario.expect is not Expectation.HEALED:
+        return None
     same = subject is None or _plain(scenario.incident.subject) == _plain(subject)
     return 1 if same and scenario.failure_type.improvable else None
 

@@ -12,11 +12,13 @@ from runwright.access.service import AccessService
 from runwright.access.settings import AccessSettings
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.keys import EnvironmentSigner, FileKeyring, FileSigner
+from runwright.adapters.secrets import FileSecrets
 from runwright.adapters.storage import claim_server, open_store
 from runwright.loop import Dispatcher, LoopWorker
 from runwright.model.audit import AuditEntry
 from runwright.model.errors import Refused
 from runwright.model.ports.clock import Clock
+from runwright.model.ports.hosts import HostConnector
 from runwright.model.ports.llm import LanguageModel
 from runwright.model.ports.machines import Machines
 from runwright.model.ports.store import Store
@@ -42,7 +44,17 @@ def machines() -> Machines:
     """Disposable machines of this computer."""
     from runwright.adapters.hosts.machines import NspawnMachines
 
-    return NspawnMachines(hidden=(Settings().data_dir,))
+    return NspawnMachines(private=(Settings().data_dir,))
+
+
+def connectors(settings: Settings) -> HostConnector:
+    """Ways to hosts, by kind of connection."""
+    from runwright.adapters.hosts.connectors import Connectors
+    from runwright.adapters.hosts.local import LocalConnector
+    from runwright.adapters.hosts.nspawn import NspawnConnector
+
+    secrets = FileSecrets(settings.data_dir / "secrets")
+    return Connectors({"local": LocalConnector(secrets=secrets), "nspawn": NspawnConnector(secrets=secrets)})
 
 
 def keyring(settings: Settings | None = None) -> FileKeyring:
@@ -69,7 +81,8 @@ def language_model(engine: Engine | None = None, settings: Settings | None = Non
             "Found the engine set to llm and no model configured.",
             next_step="Set RUNWRIGHT_LLM_BASE_URL or OPENAI_API_KEY, or use the engine rules.",
         )
-    from runwright.adapters.llm import ModelSettings, OpenAICompatibleModel
+    from runwright.adapters.llm.openai import OpenAICompatibleModel
+    from runwright.adapters.llm.settings import ModelSettings
 
     return OpenAICompatibleModel(
         ModelSettings(
@@ -145,7 +158,6 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
     """The durable worker (not started) and the loop it drives. Holds public keys only."""
     from runwright.adapters.durable.queue import DurableQueue
     from runwright.adapters.durable.worker import DurableWorker, WorkHandlers
-    from runwright.adapters.hosts import host_connectors
     from runwright.execution.service import ExecutionService
     from runwright.lab.library import folder
     from runwright.lab.runner import LabTrials
@@ -161,7 +173,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
             clock,
             queue,
             executions=ExecutionService(
-                store, ApprovalGate(store, keyring(settings), clock), host_connectors(settings.data_dir), clock
+                store, ApprovalGate(store, keyring(settings), clock), connectors(settings), clock
             ),
             learning=LearningService(clock, language_model(settings=settings), trials),
             trials=trials,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -44,6 +45,17 @@ async def prove(what: str, answer: ScriptResult, *, wanted: bool) -> None:
             f"Found {what} {'false' if wanted else 'true'} (exit {answer.exit_code}). {answer.output[-400:]}".strip(),
             next_step="This is a fault of the demo or of this machine; `runwright doctor` looks at the machine.",
         )
+
+
+async def prove_settled(what: str, ask: Callable[[], Awaitable[ScriptResult]], *, seconds: float = 10.0) -> None:
+    """Like `prove`, for what may take a moment to come true."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        answer = await ask()
+        if answer.exit_code == 0 or asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(0.2)
+    await prove(what, answer, wanted=True)
 
 
 @asynccontextmanager

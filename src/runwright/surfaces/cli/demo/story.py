@@ -20,7 +20,7 @@ from runwright.model.incidents import NewIncident, Severity
 from runwright.surfaces.cli.demo import show
 from runwright.surfaces.cli.demo.folder import fresh_folder
 from runwright.surfaces.cli.demo.server import demo_server
-from runwright.surfaces.cli.demo.stage import Stage, open_stage, prove
+from runwright.surfaces.cli.demo.stage import Stage, open_stage, prove, prove_settled
 from runwright.surfaces.cli.execution import event_line
 from runwright.surfaces.cli.interrupt import run_until_done
 from runwright.surfaces.cli.output import NEGATIVE, POSITIVE
@@ -100,7 +100,7 @@ class _Story:
         if no_lab is not None:
             show.line(f"No machines here: {no_lab}. The story plays on a real process instead.", "yellow")
         show.good(f"up: {stage.title}")
-        await prove("health", await stage.healthy(), wanted=True)
+        await prove_settled("health", stage.healthy)
         show.good("the service answers")
         health = await _call(person.health)
         learning = health["learning"]
@@ -255,7 +255,7 @@ class _Story:
     async def _again(self, stage: Stage) -> None:
         """The person on call fixed the first incident by hand; now the same fault comes back."""
         await stage.fix_by_hand()
-        await prove("health after the fix by hand", await stage.healthy(), wanted=True)
+        await prove_settled("health after the fix by hand", stage.healthy)
         await stage.break_it()
         await prove("health after the second fault", await stage.healthy(), wanted=False)
         await prove("the symptom", await stage.symptom(), wanted=True)
