@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from runwright.adapters.storage.store import SqlStore
 from runwright.model.audit import GENESIS, chain_hash
 from runwright.model.errors import Conflict
 from runwright.model.executions import StepStatus
-from runwright.model.ports.store import EVERY_CLIENT, Store
+from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from support import records
 
 
@@ -22,6 +23,20 @@ async def stores(url: str, store: SqlStore) -> AsyncIterator[tuple[Store, Store]
     second = await open_store(url)
     yield store, second
     await second.close()
+
+
+async def _warm(store: Store) -> None:
+    """Open its connection, so that a race is not decided by who has one."""
+    async with store.transaction() as tx:
+        await tx.audit.chains()
+
+
+async def _give_time(tx: Transaction, other: asyncio.Task[Any]) -> None:
+    """Enough round trips for another transaction to end, if nothing holds it."""
+    for _ in range(300):
+        if other.done():
+            break
+        await tx.audit.chains()
 
 
 async def test_of_changes_of_one_record_exactly_one_wins(stores: tuple[Store, Store]) -> None:
@@ -92,6 +107,8 @@ async def test_an_old_worker_cannot_slip_an_intent_past_a_take_over(stores: tupl
     async with stores[0].transaction() as tx:
         await tx.executions.add(records.execution(epoch=1))
 
+    await _warm(stores[1])
+
     async def old_worker() -> None:
         async with stores[1].transaction() as tx:
             await tx.journal.intend(records.intent("late", epoch=1))
@@ -100,8 +117,7 @@ async def test_an_old_worker_cannot_slip_an_intent_past_a_take_over(stores: tupl
         now = await tx.executions.get("exe-1", client="acme")
         await tx.executions.replace(now, now.model_copy(update={"epoch": 2}))
         late = asyncio.create_task(old_worker())
-        for _ in range(5):  # let it reach the lock
-            await tx.executions.find("exe-1", client="acme")
+        await _give_time(tx, late)
         assert await tx.journal.entries("exe-1") == ()
     with pytest.raises(Conflict, match="another worker"):
         await late
@@ -113,6 +129,8 @@ async def test_a_take_over_waits_for_an_intent_under_way_and_then_sees_it(stores
     async with stores[0].transaction() as tx:
         await tx.executions.add(records.execution(epoch=1))
 
+    await _warm(stores[1])
+
     async def take_over() -> int:
         async with stores[1].transaction() as tx:
             now = await tx.executions.get("exe-1", client="acme")
@@ -122,8 +140,7 @@ async def test_a_take_over_waits_for_an_intent_under_way_and_then_sees_it(stores
     async with stores[0].transaction() as tx:
         await tx.journal.intend(records.intent(epoch=1))
         taking = asyncio.create_task(take_over())
-        for _ in range(5):
-            await tx.executions.find("exe-1", client="acme")
+        await _give_time(tx, taking)
         await tx.journal.finish(records.intent(epoch=1), records.attempt(), StepStatus.OK, "")
     assert await taking == 1
 

@@ -19,7 +19,6 @@ POSTGRES_CONNECTIONS = 10
 _SQLITE_PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA recursive_triggers = ON",
     # FULL, not NORMAL: in WAL mode NORMAL may lose the last commits at a power cut. A lost intent is an effect on
     # a host that nobody remembers (promise 4), a lost approval or audit entry a decision undone. It costs about 0.1 ms.
     "PRAGMA synchronous = FULL",
