@@ -89,10 +89,8 @@ def _known(path: str) -> bool:
 
 def _executable(command: str, path: str) -> bool:
     """Whether the path stands where a program is called."""
-    return (
-        re.search(rf"(?:^|[;&|(`]\s*|\$\(\s*|\b(?:exec|sh|bash|env|sudo|nohup)\s+){re.escape(path)}", command)
-        is not None
-    )
+    called = r"(?:^|[;&|(`]\s*|\$\(\s*|\b(?:exec|sh|bash|env|sudo|nohup)\s+)"
+    return re.search(called + re.escape(path), command) is not None
 
 
 def load_candidate(text: str) -> tuple[LoadedRunbook | None, list[str]]:
@@ -103,9 +101,7 @@ def load_candidate(text: str) -> tuple[LoadedRunbook | None, list[str]]:
         return None, [str(fault) for fault in error.faults] or [error.found]
 
 
-def _problems(
-    parent: LoadedRunbook, child: LoadedRunbook, result: ExecutionResult, rejected: frozenset[str]
-) -> list[str]:
+def _problems(parent: LoadedRunbook, child: LoadedRunbook, rejected: frozenset[str]) -> list[str]:
     found: list[str] = []
     if child.digest == parent.digest:
         found.append("it changes nothing")

@@ -81,6 +81,15 @@ class _Round:
         return tuple(report for report in self.valid if not report.right)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What the search came to: a round to propose, or why there is none."""
+
+    improvement: Improvement
+    made: _Round | None = None
+    refused: str | None = None
+
+
 def _title(edits: Sequence[Edit]) -> str:
     """What changes, in a few words."""
     parts = []
@@ -115,29 +124,27 @@ class LearningService:
                 self._closed(analysis, started, refused=refused, proposal=earlier.proposal_id), refused=refused
             )
         model = self._model if earlier is None else None
-        last, refused = await self._search(failure, asked.diagnosis, model)
-        if last is None or refused is not None:
-            improvement = last.improvement if last is not None else None
-            analysis = self._charged(analysis, improvement)
-            if improvement is not None and improvement.usd:
-                usd = analysis.diagnosis.usd + improvement.usd
-                analysis = analysis.model_copy(update={"diagnosis": analysis.diagnosis.model_copy(update={"usd": usd})})
-            why = refused or "Nothing was proposed."
-            return Learned(self._closed(analysis, started, refused=why), refused=why, improvement=improvement)
-        return self._proposed(failure, self._charged(analysis, last.improvement), last, started)
+        found = await self._search(failure, asked.diagnosis, model)
+        analysis = self._charged(analysis, found.improvement)
+        if found.made is not None:
+            return self._proposed(failure, analysis, found.made, started)
+        if found.improvement.usd:
+            usd = analysis.diagnosis.usd + found.improvement.usd
+            analysis = analysis.model_copy(update={"diagnosis": analysis.diagnosis.model_copy(update={"usd": usd})})
+        analysis = self._closed(analysis, started, refused=found.refused)
+        return Learned(analysis, refused=found.refused, improvement=found.improvement)
 
     async def _ask(self, failure: Failure) -> Asked:
         return await ask(failure.result, model=self._model, runbooks=failure.runbooks)
 
-    async def _search(
-        self, failure: Failure, diagnosis: Diagnosis, model: LanguageModel | None
-    ) -> tuple[_Round | None, str | None]:
+    async def _search(self, failure: Failure, diagnosis: Diagnosis, model: LanguageModel | None) -> _Found:
         """The candidate to propose, or why there is none. One that does not heal tells the next what it missed."""
         avoid = set(failure.rejected_digests)
         feedback: list[str] = []
         last: _Round | None = None
         tried: list[str] = []
         spent = 0.0
+        improvement: Improvement | None = None
         for number in range(CANDIDATES):
             improvement = self._on_top(failure, last) if last is not None else None
             if improvement is None or load_runbook(improvement.runbook_yaml or "").digest in avoid:
@@ -156,14 +163,15 @@ class LearningService:
                 reason = improvement.refused or "Nothing was proposed."
                 if tried:
                     reason = f"{'; '.join(tried)}. Then: {reason}"
-                return (last or None), reason
+                return _Found(improvement, refused=reason)
             last = await self._try(failure, improvement)
             if not last.failed:
-                return last, None
+                return _Found(improvement, last)
             avoid.add(last.loaded.digest)
             tried.append(f"candidate {number + 1} ({_title(improvement.edits)}) did not heal {last.failed[0].scenario}")
             feedback.append(f"{_title(improvement.edits)}: {self._what_happened(last.failed[0])}")
-        return last, f"{'; '.join(tried)}. No more than {CANDIDATES} candidates are tried."
+        reason = f"{'; '.join(tried)}. No more than {CANDIDATES} candidates are tried."
+        return _Found(last.improvement if last is not None else Improvement(diagnosis=diagnosis), refused=reason)
 
     def _on_top(self, failure: Failure, last: _Round) -> Improvement | None:
         """A further repair for what the failed trial shows, on top of its candidate; None if it shows nothing new."""
@@ -225,10 +233,8 @@ class LearningService:
         )
 
     @staticmethod
-    def _charged(analysis: Analysis, improvement: Improvement | None) -> Analysis:
+    def _charged(analysis: Analysis, improvement: Improvement) -> Analysis:
         """The analysis with what generating cost on top, and every signal that the edits cite."""
-        if improvement is None:
-            return analysis
         extra = improvement.extra
         return analysis.model_copy(
             update={

@@ -1,4 +1,4 @@
-"""Language models behind the `LanguageModel` port. Importing this is cheap; pydantic-ai comes with the first question."""
+"""Language models behind the `LanguageModel` port. Cheap to import: pydantic-ai comes with the first question."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class OpenAICompatibleModel:
         }[task]
 
     async def ask(self, task: ModelTask, *, instructions: str, prompt: str, answer: type[A]) -> ModelAnswer[A]:
-        """One typed answer. Waits as long as Retry-After says, up to `longest_wait`, and asks again up to `max_retries`.
+        """One typed answer. Waits as Retry-After says, up to `longest_wait`, and asks again up to `max_retries`.
 
         Raises ModelUnavailable when no valid answer came, saying why.
         """
