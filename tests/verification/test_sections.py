@@ -19,6 +19,12 @@ SHELLS = [
 ]
 
 
+def full_path(shell: str) -> str:
+    """A session has a search path of its own."""
+    name, _, rest = shell.partition(" ")
+    return f"{shutil.which(name)} {rest}".strip()
+
+
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
@@ -79,7 +85,7 @@ async def test_what_ended_before_the_time_was_up_still_counts(session: HostSessi
 @pytest.mark.parametrize("shell", SHELLS)
 async def test_the_script_is_plain_sh(shell: str, session: HostSession, clock: Clock) -> None:
     text = script([("a", "have sh && echo yes"), ("b", "bounded 2 echo in time")])
-    command = Command(text=f'rw_token=rw_0001 {shell} -c "$inner"', parameters={"inner": text}, timeout=10)
+    command = Command(text=f'rw_token=rw_0001 {full_path(shell)} -c "$inner"', parameters={"inner": text}, timeout=10)
     result = await session.probe(command)
     assert (result.exit_code, result.stderr) == (0, "")
     assert parse_sections(result.stdout, T) == {"a": Section("yes\n", 0), "b": Section("in time\n", 0)}

@@ -12,20 +12,26 @@ from runwright.verification.text import first_line, visible
 
 _LIST = r"""
 set --
-while read -r rw_source rw_point rw_type rw_rest; do
-  case $rw_type in
+rw_seen=" "
+while read -r rw_id rw_parent rw_device rw_root rw_point rw_options rw_rest; do
+  rw_rest=" $rw_rest"; rw_rest=${rw_rest#* - }
+  case ${rw_rest%% *} in
     proc|sysfs|devtmpfs|devpts|cgroup|cgroup2|mqueue|securityfs|debugfs|tracefs|pstore|bpf|fusectl) continue ;;
     configfs|hugetlbfs|autofs|binfmt_misc|efivarfs|ramfs|nsfs|rpc_pipefs|selinuxfs) continue ;;
     squashfs|iso9660|erofs|nfs|nfs4|cifs|smb3|9p|ceph|fuse.*) continue ;;
   esac
+  case $rw_point in /proc/*|/sys|/sys/*|/dev) continue ;; esac
+  case $rw_seen in *" $rw_device "*) continue ;; esac
   [ $# -lt 100 ] || continue
   case $rw_point in
     *\\*) rw_point=$(printf '%b' "$(printf '%s\n' "$rw_point" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')") ;;
   esac
+  [ -d "$rw_point" ] || continue
+  rw_seen="$rw_seen$rw_device "
   set -- "$@" "$rw_point"
-done </proc/self/mounts
+done </proc/self/mountinfo
 """
-"""Pseudo file systems and read-only images count nothing that can fill; a dead network mount would hang df."""
+"""Each device once. Pseudo file systems and images count nothing that fills; a dead network mount would hang df."""
 
 
 def _rows(text: str, what: str) -> dict[str, DfRow]:
@@ -36,13 +42,8 @@ def _rows(text: str, what: str) -> dict[str, DfRow]:
 
 
 def _disks(text: str) -> Mapping[str, Any]:
-    """Mounts of one device on several places are told once, by the shortest path."""
-    found: dict[tuple[str, int, int], DiskFact] = {}
-    for row in sorted(_rows(text, "df").values(), key=lambda row: (len(row.mount), row.mount)):
-        if row.used_percent is None or row.size == 0:
-            continue
-        key = (row.source if row.source.startswith("/") else row.mount, row.size, row.used)
-        fact = DiskFact(
+    found = tuple(
+        DiskFact(
             mount=visible(row.mount),
             filesystem=visible(row.source),
             size_kb=row.size,
@@ -50,8 +51,10 @@ def _disks(text: str) -> Mapping[str, Any]:
             available_kb=max(row.free, 0),
             used_percent=float(row.used_percent),
         )
-        found.setdefault(key, fact)
-    return {"disks": tuple(sorted(found.values(), key=lambda disk: disk.mount))}
+        for row in sorted(_rows(text, "df").values(), key=lambda row: row.mount)
+        if row.used_percent is not None and row.size > 0
+    )
+    return {"disks": found}
 
 
 def _inodes(text: str) -> Mapping[str, Any]:
