@@ -79,11 +79,16 @@ def _add(lines: Lines, section: str, content: Data, edit: Edit, after: Data) -> 
 
 def _insert(lines: Lines, items: list[Item], index: int, text: str) -> str:
     """Put an entry before the one that has the index now; set apart as its brothers are."""
-    gap = "\n" if lines.spaced(items) else ""
+    return _placed(lines, items, index, text, "\n" if lines.spaced(items) else "")
+
+
+def _placed(lines: Lines, items: list[Item], index: int, text: str, gap: str) -> str:
     if index == 0:
         return lines.replaced(items[0].lead, items[0].lead, text + gap)
-    at = items[index - 1].end
-    return lines.replaced(at, at, gap + text)
+    previous = items[index - 1]
+    if lines.keeps_blank_lines(previous.node):
+        gap = ""
+    return lines.replaced(previous.end, previous.end, gap + text)
 
 
 def _remove(lines: Lines, section: str, items: list[Item], index: int) -> str:
@@ -109,11 +114,8 @@ def _move(lines: Lines, section: str, items: list[Item], index: int, edit: MoveS
     if left is None:
         return lines.document.text  # cannot be: a block list keeps its style; the comparison would tell
     at = insertion_index(rest.document.data[section], edit, edit.before, edit.after)
-    spaced = lines.spaced(items)
-    gap = "\n" if spaced else ""
-    if at == 0:
-        return rest.replaced(left[0].lead, left[0].lead, moved + gap)
-    return rest.replaced(left[at - 1].end, left[at - 1].end, gap + moved)
+    gap = "\n" if lines.spaced(items) and not lines.keeps_blank_lines(item.node) else ""
+    return _placed(rest, left, at, moved, gap)
 
 
 def _set_field(lines: Lines, section: str, index: int, item: Item, edit: SetField, after: Data) -> str:

@@ -84,6 +84,7 @@ def _literal(value: str) -> bool:
     lines = value.split("\n")
     return (
         len(lines) > 1
+        and not value.endswith("\n\n")  # a block that keeps trailing lines would take in blank lines set behind it
         and bool(lines[0])
         and lines[0][0] not in " \t"
         and not any(line and not line.strip(" \t") for line in lines)
@@ -141,8 +142,6 @@ def _field(head: str, value: Any, indent: int, depth: int) -> list[str]:
     text = scalar_text(value)
     if text is not None:
         return [f"{head} {text}"]
-    body = value.rstrip("\n")
-    ends = len(value) - len(body)
-    chomp = "-" if ends == 0 else ("" if ends == 1 else "+")
-    rows = [*body.split("\n"), *[""] * (ends - 1)]
+    chomp = "" if value.endswith("\n") else "-"
+    rows = value.removesuffix("\n").split("\n")
     return [f"{head} |{chomp}", *(" " * (indent + 2) + row if row else "" for row in rows)]

@@ -83,7 +83,8 @@ def _fault(
 ) -> Fault:
     details = group[0]
     on_key = details["type"] == "extra_forbidden" or "[key]" in details["loc"]
-    line, column = document.key_position(path) if on_key or missing else document.position(path)
+    where = (*path, "type") if details["type"] == "union_tag_invalid" else path
+    line, column = document.key_position(path) if on_key or missing else document.position(where)
     if missing:
         known = ", ".join(_fields(model, path, document.data))
         message = f"found no field {missing!r}, which is required; allowed here: {known}"

@@ -39,13 +39,7 @@ def load_runbook(text: str | bytes, file: str | None = None) -> LoadedRunbook:
     if document is None:
         raise refused(faults, file)
     record, schema_faults = check(document, RunbookDocument)
-    faults = [*faults, *schema_faults]
-    taken = {(fault.line, fault.column) for fault in faults}
-    for path, message in problems(document.data):
-        line, column = document.position(path)
-        if (line, column) not in taken:  # one sentence for one place; the schema's comes first
-            fault = Fault(message=message, file=file, line=line, column=column, path=path_text(path))
-            faults.append(fault)
+    faults = _first_stage_of_each_place(faults, schema_faults, _beyond_the_schema(document))
     if record is None or faults:
         raise refused(faults, file)
     # what was decoded is what was given: UTF-8 without a byte order mark, line ends untouched
@@ -57,3 +51,20 @@ def load_runbook(text: str | bytes, file: str | None = None) -> LoadedRunbook:
         raw_digest=sha256(document.text.encode("utf-8")),
         yaml=document,
     )
+
+
+def _beyond_the_schema(document: YamlDocument) -> list[Fault]:
+    faults = []
+    for path, message in problems(document.data):
+        line, column = document.position(path)
+        faults.append(Fault(message=message, file=document.file, line=line, column=column, path=path_text(path)))
+    return faults
+
+
+def _first_stage_of_each_place(*stages: list[Fault]) -> list[Fault]:
+    """For each place what the earliest stage says: layout, then schema, then meaning; each follows from the last."""
+    kept: list[Fault] = []
+    for stage in stages:
+        taken = {(fault.line, fault.column) for fault in kept}
+        kept += [fault for fault in stage if (fault.line, fault.column) not in taken]
+    return kept

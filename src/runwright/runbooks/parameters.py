@@ -192,11 +192,11 @@ def _typed(parameter: Parameter, raw: Any) -> tuple[ParameterValue | None, str |
 def _text(raw: Any) -> tuple[str | None, str | None]:
     """A list becomes its entries joined by line feeds: the one separator that shell text can split on safely."""
     if isinstance(raw, list | tuple):
-        parts = [_text(entry) for entry in raw]
-        texts = [text for text, problem in parts if text is not None and problem is None]
-        if len(texts) != len(parts) or any("\n" in text for text in texts):
+        texts = [_text(entry)[0] for entry in raw if isinstance(entry, str | int | float)]
+        plain = [text for text in texts if text is not None and "\n" not in text]
+        if len(plain) != len(raw):
             return None, "found a list with an entry that is no single line of text; allowed: plain entries"
-        return "\n".join(texts), None
+        return "\n".join(plain), None
     if isinstance(raw, bool):
         return as_text(raw), None
     if isinstance(raw, float) and raw.is_integer():

@@ -73,17 +73,27 @@ class Lines:
 
     def end(self, node: Node) -> int:
         """The line after the last one that belongs to a node."""
-        while not node.flow and (node.entries or node.items):
-            node = node.entries[-1][1] if node.entries else node.items[-1]
+        node = self._last(node)
         if node.style not in ("|", ">"):
             return node.end.line + 1
         end = node.end.line if node.end.column == 0 else node.end.line + 1
         end = min(end, len(self.lines))
-        header = self.lines[node.start.line][node.start.column :]
-        if "+" not in header.split("#")[0][:3]:
+        if not self.keeps_blank_lines(node):
             while end > node.start.line + 1 and not self.lines[end - 1].strip():
                 end -= 1
         return end
+
+    def keeps_blank_lines(self, node: Node) -> bool:
+        """Whether a node ends in a block (`|+`) to which blank lines behind it would belong."""
+        node = self._last(node)
+        header = self.lines[node.start.line][node.start.column :]
+        return node.style in ("|", ">") and "+" in header.split("#")[0][:3]
+
+    @staticmethod
+    def _last(node: Node) -> Node:
+        while not node.flow and (node.entries or node.items):
+            node = node.entries[-1][1] if node.entries else node.items[-1]
+        return node
 
     def replaced(self, start: int, end: int, text: str) -> str:
         """The document with lines from start up to end replaced; `text` ends its lines with line feeds."""

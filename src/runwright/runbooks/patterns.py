@@ -28,8 +28,8 @@ def problem_of(pattern: str) -> str | None:
         _compiled(pattern)
         _compiled(_whole(pattern))
     except SchemaError as error:
-        lines = [line.strip() for line in str(error).splitlines() if "error:" in line]
-        reason = lines[-1].split("error:", 1)[1].strip() if lines else "it does not compile"
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1].rsplit("rror:", 1)[-1].strip().rstrip(".")
         return f"found a pattern that cannot be used ({reason}); allowed: no back-references and no look-around"
     return None
 

@@ -155,6 +155,8 @@ def _forbidden(character: str) -> bool:
 def _syntax_fault(error: Exception, last: Mark, file: str | None) -> Fault:
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
+        if error.context_mark is not None and "end of stream" in (error.problem or ""):
+            mark = error.context_mark  # where it began tells more than the end of the file
         problem = " ".join(part for part in (error.context, error.problem) if part)
         if mark is not None:
             message = f"not YAML: {problem}; allowed: {_LAYOUT_HINT}"
