@@ -6,11 +6,23 @@ from collections.abc import Hashable, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, bindparam, false, func, or_, select, tuple_, update
-from sqlalchemy.sql.expression import Select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.expression import ClauseElement, Select
 
 from runwright.adapters.storage import cursors, schema
-from runwright.adapters.storage.specs import TableSpec, document, microseconds, storable
+from runwright.adapters.storage.specs import TableSpec, document, microseconds, own_client, storable
 from runwright.adapters.storage.statements import Prepared
 from runwright.adapters.storage.unit import Unit
 from runwright.model.base import Record
@@ -62,9 +74,9 @@ class SqlCollection(Generic[R]):
             raise InvalidInput(f"Found another id in the changed {self._spec.noun}; an id never changes.")
         if self._spec.unique:
             async with self._unit.savepoint():
-                swapped = await self._swap(document(was), now)
+                swapped = await self._swap(was, document(was), now)
         else:
-            swapped = await self._swap(document(was), now)
+            swapped = await self._swap(was, document(was), now)
         if not swapped:
             await self._swap_as_read(key, was, now)
 
@@ -124,14 +136,19 @@ class SqlCollection(Generic[R]):
             found = f"Found a {self._spec.noun} with the same {self._spec.unique} already."
         return Conflict(found, allowed="Nothing was added.")
 
-    async def _swap(self, was: str, now: R) -> bool:
-        """Put `now` where the document still is the text `was`."""
-        statement = self._unit.statements.prepared((self._table.name, "swap"), self._swapping)
-        row = {f"new_{name}": value for name, value in self._spec.row(now).items()}
-        return bool(await self._unit.write(statement, key=row.pop("new_id"), was=was, **row))
+    async def _swap(self, was: R, stored: str, now: R) -> bool:
+        """Put `now` where the document still is the text `stored`. Columns that stay are not written again."""
+        before, row = self._spec.columns(was), self._spec.row(now)
+        kept = ("id", *(name for name, value in before.items() if row[name] == value))
+        changed = {name: value for name, value in row.items() if name not in kept}
+        statement = self._unit.statements.prepared(
+            (self._table.name, "swap", tuple(changed)), lambda: self._swapping(tuple(changed))
+        )
+        values = {f"new_{name}": value for name, value in changed.items()}
+        return bool(await self._unit.write(statement, key=row["id"], was=stored, **values))
 
-    def _swapping(self) -> Any:
-        columns = [column for column in self._table.c if column.name != "id"]
+    def _swapping(self, names: tuple[str, ...]) -> ClauseElement:
+        columns = [self._table.c[name] for name in names]
         return (
             update(self._table)
             .where(self._id_is(), self._table.c.document == bindparam("was", type_=schema.WORD))
@@ -145,7 +162,7 @@ class SqlCollection(Generic[R]):
             (self._table.name, "lock"), lambda: select(self._table.c.document).where(self._id_is()).with_for_update()
         )
         rows = await self._unit.read(statement, key=key)
-        if rows and self._record(rows[0][0]) == was and await self._swap(rows[0][0], now):
+        if rows and self._record(rows[0][0]) == was and await self._swap(was, rows[0][0], now):
             return
         state = "has changed since it was read" if rows else "is not there"
         raise Conflict(
@@ -163,10 +180,23 @@ class SqlCollection(Generic[R]):
     def _filtered(self, client: str, values: Mapping[str, Any]) -> Select[Any]:
         statement = select(self._table.c.document)
         if client != EVERY_CLIENT:
-            statement = statement.where(self._spec.visible(self._table))
+            statement = statement.where(self._visible(values))
         for name, value in values.items():
             statement = statement.where(_matches(self._table.c[name], name, value))
         return statement
+
+    def _visible(self, values: Mapping[str, Any]) -> ColumnElement[bool]:
+        """The scope of a client.
+
+        SQLite takes the client's index if it is left the choice, and reads all its records for those of one host.
+        So where a filter has no index together with the client, the plus sign keeps the client's out of the plan.
+        """
+        pairs = {tuple(index.columns.keys()[:2]) for index in self._table.indexes}
+        paired = any(("client_id", name) in pairs for name in values)
+        if values and not paired and self._spec.visible is own_client and self._unit.statements.sqlite:
+            column = literal_column(f"+{self._table.name}.client_id", type_=schema.WORD)
+            return column == bindparam("client", type_=schema.WORD)
+        return self._spec.visible(self._table)
 
     def _newest_first(self, found: Select[Any], further: bool) -> Select[Any]:
         at, key = self._table.c.created_at, self._table.c.id

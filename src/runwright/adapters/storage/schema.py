@@ -1,7 +1,8 @@
 """The tables: typed, indexed columns beside the record itself as JSON text (`document`).
 
 Moments are stored as microseconds since 1970 (`created_at`): exact, comparable, the same on both databases. Each
-list is read newest first, so each column that lists are filtered by has an index ending in (created_at, id).
+list is read newest first, so each column that lists are filtered by has an index ending in (created_at, id), and
+those with few values have another that begins with the client.
 The migrations build the same schema; a test compares the two.
 """
 
@@ -90,13 +91,16 @@ hosts = _records(
 incidents = _records(
     "incidents",
     *map(_column, ("client_id", "host_id", "status", "incident_type", "fingerprint", "severity")),
-    listed=("client_id", "client_id+status", "host_id", "status", "incident_type", "fingerprint", "severity"),
+    listed=(
+        *("client_id", "client_id+status", "client_id+incident_type", "client_id+severity"),
+        *("host_id", "status", "incident_type", "fingerprint", "severity"),
+    ),
 )
 
 escalations = _records(
     "escalations",
     *map(_column, ("client_id", "incident_id", "reason")),
-    listed=("client_id", "incident_id", "reason"),
+    listed=("client_id", "client_id+reason", "incident_id", "reason"),
 )
 
 runbooks = _records(
@@ -140,7 +144,10 @@ review_queue = _records(
         sqlite_where=text(WAITING),
         postgresql_where=text(WAITING),
     ),
-    listed=("client_id", "client_id+status", "kind", "status", "priority", "author_id"),
+    listed=(
+        *("client_id", "client_id+status", "client_id+kind", "client_id+priority", "client_id+author_id"),
+        *("kind", "status", "priority", "author_id"),
+    ),
 )
 
 approvals = _records("approvals", *map(_column, ("subject_id", "scope")), listed=("subject_id", "scope"))
@@ -171,7 +178,10 @@ executions = _records(
     "executions",
     *map(_column, ("client_id", "host_id", "incident_id", "status", "runbook_id", "version_id")),
     Column("epoch", Integer, nullable=False),
-    listed=("client_id", "client_id+status", "host_id+status", "incident_id", "status", "runbook_id", "version_id"),
+    listed=(
+        *("client_id", "client_id+status", "client_id+runbook_id", "client_id+version_id"),
+        *("host_id", "host_id+status", "incident_id", "status", "runbook_id", "version_id"),
+    ),
 )
 
 execution_results = _records(

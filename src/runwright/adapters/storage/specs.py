@@ -42,7 +42,7 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _own_client(table: Table) -> ColumnElement[bool]:
+def own_client(table: Table) -> ColumnElement[bool]:
     return table.c.client_id == bindparam("client", type_=schema.WORD)
 
 
@@ -78,7 +78,7 @@ class TableSpec(Generic[R]):
     columns: Callable[[R], Mapping[str, Any]]
     """The columns that lists are filtered by. They all are text, numbers or booleans."""
     moment: Callable[[R], datetime]
-    visible: Visible = _own_client
+    visible: Visible = own_client
     unique: str = ""
     """What no two of them share beside the id, in words; empty where there is nothing."""
     hidden: tuple[str, ...] = ()

@@ -39,11 +39,10 @@ def _clients_and_incidents() -> None:
     _records("hosts", *_words("client_id", "hostname"), unique=("client_id", "hostname"))
     _listed("hosts", "client_id", "hostname")
     _records("incidents", *_words("client_id", "host_id", "status", "incident_type", "fingerprint", "severity"))
-    _listed(
-        "incidents", "client_id", "client_id+status", "host_id", "status", "incident_type", "fingerprint", "severity"
-    )
+    _listed("incidents", "client_id", "client_id+status", "client_id+incident_type", "client_id+severity")
+    _listed("incidents", "host_id", "status", "incident_type", "fingerprint", "severity")
     _records("escalations", *_words("client_id", "incident_id", "reason"))
-    _listed("escalations", "client_id", "incident_id", "reason")
+    _listed("escalations", "client_id", "client_id+reason", "incident_id", "reason")
 
 
 def _runbooks() -> None:
@@ -81,7 +80,8 @@ def _reviews() -> None:
         sa.Column("priority", sa.SmallInteger, nullable=False),
         *_words("author_id"),
     )
-    _listed("review_queue", "client_id", "client_id+status", "kind", "status", "priority", "author_id")
+    _listed("review_queue", "client_id", "client_id+status", "client_id+kind", "client_id+priority")
+    _listed("review_queue", "client_id+author_id", "kind", "status", "priority", "author_id")
     order = ["priority", "created_at", "id"]
     _partial("ix_review_queue_waiting", "review_queue", order, WAITING)
     _partial("ix_review_queue_client_id_waiting", "review_queue", ["client_id", *order], WAITING)
@@ -95,8 +95,8 @@ def _executions() -> None:
         *_words("client_id", "host_id", "incident_id", "status", "runbook_id", "version_id"),
         sa.Column("epoch", sa.Integer, nullable=False),
     )
-    _listed("executions", "client_id", "client_id+status", "host_id+status", "incident_id", "status")
-    _listed("executions", "runbook_id", "version_id")
+    _listed("executions", "client_id", "client_id+status", "client_id+runbook_id", "client_id+version_id")
+    _listed("executions", "host_id", "host_id+status", "incident_id", "status", "runbook_id", "version_id")
     _records("execution_results", *_words("client_id", "status", "incident_type", "runbook_id"))
     _listed("execution_results", "client_id")
     op.create_table(
