@@ -121,8 +121,10 @@ def test_bytes_that_are_no_text_of_ours_are_refused_with_their_place(
         ("".join(" " * depth + "a:\n" for depth in range(600)), "deeper"),
         ("a: [" + "1," * 90_000 + "]", "values"),
         ("- a\n" * 50_000, "values"),
+        ('a: "' + "\\\n" * 80_000 + '"', "not indented"),
+        ("a: &x b\n" * 1_000, "100 faults"),
     ],
-    ids=["bytes", "brackets", "braces", "dashes", "blocks", "many in a flow", "many in a block"],
+    ids=["bytes", "brackets", "braces", "dashes", "blocks", "flow", "block", "faults of layout", "faults"],
 )
 def test_what_is_too_large_is_refused_soon(text: str, says: str) -> None:
     started = time.perf_counter()

@@ -99,16 +99,16 @@ def read(text: str | bytes, file: str | None = None) -> tuple[YamlDocument | Non
     try:
         for event in YAML(typ="safe", pure=True).parse(decoded):
             builder.take(event)
+        if builder.root is None:
+            builder.fault("found an empty document; allowed: a mapping", Mark(0, 0, 0))
+            return None, builder.faults
+        for message, mark in layout_problems(decoded):
+            builder.fault(message, mark)
     except _Stop:
         return None, builder.faults
     except _PARSER_ERRORS as error:
         builder.faults.append(_syntax_fault(error, builder.last, file))
         return None, builder.faults
-    if builder.root is None:
-        builder.fault("found an empty document; allowed: a mapping", Mark(0, 0, 0))
-        return None, builder.faults
-    for message, mark in layout_problems(decoded):
-        builder.fault(message, mark)
     return YamlDocument(builder.root.value, builder.root, decoded, file), builder.faults
 
 
@@ -207,14 +207,14 @@ class _Builder:
             self.fault(f"found more than {MAX_NODES} values; allowed: at most {MAX_NODES}", start)
             raise _Stop
         if isinstance(event, AliasEvent):
-            self.fault(f"found an alias *{event.anchor}; allowed: the value itself, written out", start)
+            self.fault(f"found an alias *{str(event.anchor)[:40]}; allowed: the value itself, written out", start)
             self._place(Node("scalar", start, end))
             return
         if event.anchor is not None:
-            self.fault(f"found an anchor &{event.anchor}; allowed: none", start)
+            self.fault(f"found an anchor &{event.anchor[:40]}; allowed: none", start)
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self.fault(f"found a tag {tag}; allowed: none", start)
+            self.fault(f"found a tag {str(tag)[:60]}; allowed: none", start)
         if isinstance(event, ScalarEvent):
             self._scalar(event, start, end)
             return
@@ -273,7 +273,7 @@ class _Builder:
         problem = key_and_colon(self.text, key)
         if problem:
             self.fault(problem, key.start)
-        first = parent.key(key.value)
+        first = parent.key(key.value) if key.value in parent.value else None
         if first is not None:
             message = f"found the key {shown(key.value)} again (first on line {first.start.line + 1}); allowed: once"
             self.fault(message, key.start)
