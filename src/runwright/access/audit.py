@@ -6,10 +6,11 @@ heads, kept outside the database, do (`access/checkpoints.py`).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from runwright.model.audit import GENESIS, AuditEntry, chain_hash
 from runwright.model.base import Record
@@ -56,6 +57,9 @@ class _Walk:
         self.followers: dict[str, list[int]] = defaultdict(list)
         for index, entry in enumerate(found):
             self.followers[entry.previous].append(index)
+        self.order = sorted(range(len(found)), key=lambda index: found[index].sequence)
+        self.placed: set[int] = set()
+        """Authentic sequences that the walk has filled."""
         self.true_sequence: dict[int, int] = {}
         """Position as found -> authentic sequence, of every entry that the walk reached."""
         self.said: list[ChainFault] = []
@@ -90,6 +94,7 @@ class _Walk:
                     break
                 chosen, number = resumed
             self.true_sequence[chosen] = number
+            self.placed.add(number)
             left.discard(chosen)
             head, number = self.found[chosen].hash, number + 1
         return left
@@ -102,20 +107,20 @@ class _Walk:
 
     def _resume(self, number: int, left: set[int]) -> tuple[int, int] | None:
         """After a break at `number`: the next entry that is whole in itself, and its authentic sequence."""
-        here = [i for i in left if self.found[i].sequence == number and self._fits(i, number)]
-        before = [i for i, placed in self.true_sequence.items() if placed == number - 1] if here else []
-        if before:
-            # Whole, and right at the break: so what stands before it was rewritten, hash and all.
-            self._say(ChainFaultKind.EDITED, number - 1, "the next entry remembers another hash of it")
-            return here[0], number
-        later = sorted((i for i in left if self.found[i].sequence >= number), key=lambda i: self.found[i].sequence)
+        start = bisect_left(self.order, number, key=lambda i: self.found[i].sequence)
+        later = (i for i in islice(self.order, start, None) if i in left)
+        first: int | None = None
         for index in later:
-            if self.found[index].sequence > number and self._fits(index, self.found[index].sequence):
-                return index, self.found[index].sequence
+            stands = self.found[index].sequence
+            if self._fits(index, stands) and (stands > number or number - 1 in self.placed):
+                if stands == number:
+                    # Whole, and right at the break: so what stands before it was rewritten, hash and all.
+                    self._say(ChainFaultKind.EDITED, number - 1, "the next entry remembers another hash of it")
+                return index, stands
+            first = index if first is None else first
         # Entries may have been renumbered to hide that some before them are gone.
-        return next(
-            ((i, n) for i in later[:1] for n in range(number + 1, number + RENUMBERED) if self._fits(i, n)), None
-        )
+        further = range(number + 1, number + RENUMBERED)
+        return next(((first, n) for n in further if self._fits(first, n)), None) if first is not None else None
 
     def _fits(self, index: int, number: int) -> bool:
         entry = self.found[index]
@@ -124,12 +129,11 @@ class _Walk:
 
     def _missing(self, unplaced: set[int]) -> list[int]:
         """Authentic numbers without an entry, those included that unplaced entries claim right behind the end."""
-        placed = set(self.true_sequence.values())
         claimed = {self.found[index].sequence for index in unplaced}
-        last = max(placed, default=0)
+        last = max(self.placed, default=0)
         while last + 1 in claimed:
             last += 1
-        return [number for number in range(1, last + 1) if number not in placed]
+        return [number for number in range(1, last + 1) if number not in self.placed]
 
     def _order(self, *, shifted: bool) -> None:
         """Placed entries that stand elsewhere than their authentic place. A mere shift behind another fault is none."""
@@ -154,12 +158,15 @@ class _Walk:
 async def read_chain(store: Store, chain: str, *, limit: int = 1000) -> tuple[AuditEntry, ...]:
     """A whole chain as the store has it, in one view of the database."""
     entries: list[AuditEntry] = []
+    after = 0
     async with store.reading() as tx:
         while True:
-            part = await tx.audit.entries(chain, after=entries[-1].sequence if entries else 0, limit=limit)
+            part = await tx.audit.entries(chain, after=after, limit=limit)
             entries.extend(part)
             if len(part) < limit:
                 return tuple(entries)
+            # An edited number must not make this go round for ever: each part is at least its length further on.
+            after = max(after + len(part), part[-1].sequence)
 
 
 async def verify_store(store: Store) -> tuple[ChainFault, ...]:

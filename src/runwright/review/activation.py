@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
 from runwright.access.desk import record
 from runwright.access.dsse import open_statement
@@ -12,10 +14,12 @@ from runwright.model.errors import Tampered
 from runwright.model.ids import split_version_id
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.signing import Keyring
-from runwright.model.ports.store import EVERY_CLIENT, Transaction
+from runwright.model.ports.store import EVERY_CLIENT, Collection, Transaction
 from runwright.model.principals import ENGINE, Principal
 from runwright.model.reviews import Activation, ActivationState, Approval, ApprovalStatement, RoutingRule
 from runwright.review.subjects import chain_of
+
+R = TypeVar("R")
 
 RUNNING = (ActivationState.LIVE.value, ActivationState.SUSPENDED.value)
 
@@ -136,8 +140,7 @@ async def expire_due(tx: Transaction, clock: Clock) -> tuple[str, ...]:
         if activation.until <= now:
             await end(hands, activation, ActivationState.EXPIRED, "its approval expired")
             ended.append(activation.id)
-    rules = await tx.routes.page(client=EVERY_CLIENT, where={"active": True}, limit=200)
-    for rule in rules.items:
+    for rule in await _every(tx.routes, {"active": True}):
         approval = await tx.approvals.find(rule.approval_id, client=EVERY_CLIENT) if rule.approval_id else None
         if approval is None or approval.revoked_at is not None or approval.expires_at <= now:
             await end_rule(hands, rule)
@@ -166,10 +169,15 @@ async def _running(tx: Transaction, runbook_id: str, scope: str) -> tuple[Activa
 
 async def all_running(tx: Transaction) -> list[Activation]:
     """Every activation that is live or suspended."""
-    found: list[Activation] = []
+    return await _every(tx.activations, {"state": RUNNING})
+
+
+async def _every(collection: Collection[R], where: Mapping[str, Any]) -> list[R]:
+    """All records that fit, page by page, before any of them is changed."""
+    found: list[R] = []
     cursor: str | None = None
     while True:
-        page = await tx.activations.page(client=EVERY_CLIENT, where={"state": RUNNING}, cursor=cursor, limit=200)
+        page = await collection.page(client=EVERY_CLIENT, where=where, cursor=cursor, limit=200)
         found.extend(page.items)
         if page.next_cursor is None:
             return found
