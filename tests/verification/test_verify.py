@@ -77,7 +77,7 @@ async def test_what_does_not_hold_fails(session: HostSession, clock: Clock, tmp_
     once = f"test ! -e {tmp_path}/seen && touch {tmp_path}/seen"
     verdict = await judge(session, clock, DISK, {"id": "own", "run": once})
     assert verdict.outcome is F
-    assert "it had passed at first" in verdict.checks[1].reason
+    assert "it had not failed at first" in verdict.checks[1].reason
 
 
 @pytest.mark.parametrize(("hold", "slept"), [(None, 3.0), (7.0, 7.0), (1.0, 3.0)])

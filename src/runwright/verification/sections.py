@@ -17,7 +17,7 @@ from runwright.verification.text import first_line
 PRELUDE = r"""
 rw_t=$rw_token; unset rw_token
 LC_ALL=C; export LC_ALL
-PATH="${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/local/sbin"; export PATH
+PATH="/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH}:/usr/local/sbin"; export PATH
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY
 begin() { printf '\n%s{%s\n' "$rw_t" "$1"; }
 end() { printf '\n%s}%s %s\n' "$rw_t" "$1" "$2"; }

@@ -15,7 +15,7 @@ from runwright.model.states import HostState
 from runwright.model.verdicts import Check, Verification, VerificationOutcome, combine
 from runwright.verification import checks
 from runwright.verification.confidence import explain
-from runwright.verification.findings import PASSED, Finding, NoEvidence, unverifiable
+from runwright.verification.findings import FAILED, PASSED, Finding, NoEvidence, unverifiable
 from runwright.verification.registry import verifier_for
 from runwright.verification.sections import ask
 from runwright.verification.text import clip
@@ -89,6 +89,11 @@ class _Watch(Protocol):
     kind: str
     hold: float
 
+    @property
+    def may_change(self) -> bool:
+        """Whether a look after the hold time can tell anything new."""
+        ...
+
     async def look(self) -> Finding: ...
 
     async def again(self) -> Finding: ...
@@ -113,19 +118,26 @@ class _VerifierWatch:
         self._before = verifier.before(before)
         self._settle = settle
         self._first: Any = None
+        self._found = unverifiable("Nothing was looked at.")
 
     async def look(self) -> Finding:
         """The first look; what may still come true by itself is given `settle` seconds."""
         clock = self._host.clock
         started = clock.monotonic()
         while True:
-            finding = await self._judged(())
+            self._found = finding = await self._judged(())
             if not finding.settling or clock.monotonic() - started + _SETTLE_STEP > self._settle:
                 return finding
             await clock.sleep(_SETTLE_STEP)
 
+    @property
+    def may_change(self) -> bool:
+        return self._first is not None and self._found.outcome is not FAILED
+
     async def again(self) -> Finding:
-        return await self._judged((self._first,))
+        """The look after the hold time. What gave no evidence at first cannot pass by it, but it can fail."""
+        found = await self._judged((self._first,))
+        return found if self._found.outcome is PASSED or found.outcome is FAILED else self._found
 
     async def _judged(self, earlier: tuple[Any, ...]) -> Finding:
         try:
@@ -154,9 +166,15 @@ class _OwnWatch:
         self.kind = next(kind for kind in ("run", "service", "http", "wait_for") if getattr(entry, kind) is not None)
         self.hold = hold if entry.hold is None else entry.hold
         self._entry, self._host = entry, host
+        self._found = unverifiable("Nothing was looked at.")
 
     async def look(self) -> Finding:
-        return await checks.observe(self._entry, self._host)
+        self._found = await checks.observe(self._entry, self._host)
+        return self._found
+
+    @property
+    def may_change(self) -> bool:
+        return self._found.outcome is PASSED
 
     async def again(self) -> Finding:
         return await checks.observe(self._entry, self._host, again=True)
@@ -180,8 +198,8 @@ class _Held:
                 reason += " Seen once; not held, because another check failed." if self.watch.hold else " Seen once."
             else:
                 reason += f" Still so after {self.held_for:.1f} s."
-        elif self.held_for is not None:
-            reason += f" Seen after {self.held_for:.1f} s; it had passed at first."
+        elif self.held_for is not None and self.finding.outcome is FAILED:
+            reason += f" Seen after {self.held_for:.1f} s; it had not failed at first."
         return Check(
             id=self.watch.id,
             kind=self.watch.kind,
@@ -200,8 +218,8 @@ async def _first(watch: _Watch, clock: Clock) -> _Held:
 
 
 async def _again(one: _Held, clock: Clock) -> None:
-    """Look again once the hold time is over; only what passed can change."""
-    if one.finding.outcome is not PASSED or one.watch.hold <= 0:
+    """Look again once the hold time is over."""
+    if not one.watch.may_change or one.watch.hold <= 0:
         return
     left = one.first_seen + one.watch.hold - clock.monotonic()
     if left > 0:

@@ -17,7 +17,7 @@ from runwright.verification.web import HTTP_PART, http_parameters, read_http
 
 _PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,Type,RemainAfterExit,MainPID,NRestarts,RestartUSec,Result,"
-    "InvocationID,ControlGroup,ExecStart,FreezerState,ExecMainStartTimestampMonotonic,ExecMainStatus"
+    "InvocationID,ControlGroup,ExecStart,FreezerState,Job,ExecMainStartTimestampMonotonic,ExecMainStatus"
 )
 
 UNIT_PART = rf"""
@@ -79,6 +79,8 @@ class ServiceFacts(Record):
     control_group: str = ""
     program: str = ""
     frozen: bool = False
+    job: bool = False
+    """A start or stop is queued that systemd has not begun."""
     listening: bool | None = None
     owners: tuple[PortOwner, ...] = ()
     http_status: int | None = None
@@ -200,7 +202,7 @@ def _activity(now: ServiceFacts, before: ServiceFacts | None) -> Iterator[Findin
             yield failed(f"{seen}, and its last run did not succeed after the incident (result {now.result}).")
     elif now.active != "active":
         result = f", result {now.result}" if now.result not in ("", "success") else ""
-        yield failed(f"{seen}{result}; wanted: active.")
+        yield failed(f"{seen}{result}; wanted: active.", settling=now.job)
     elif now.unit.endswith(".service") and now.sub != "running" and now.type != "oneshot":
         yield failed(f"{seen}: its process has ended.")
 
@@ -291,6 +293,7 @@ def _unit_facts(unit: str, says: Mapping[str, str]) -> ServiceFacts:
         control_group=says.get("ControlGroup", ""),
         program=visible(program[1]) if program else "",
         frozen=says.get("FreezerState") == "frozen",
+        job=bool(integer(says.get("Job"))),
     )
 
 
