@@ -108,6 +108,19 @@ def undetermined(reasoning: str, signals: tuple[Signal, ...] = (), usd: float = 
     )
 
 
+def _nothing_was_wrong(evidence: Evidence) -> Diagnosis:
+    """The run succeeded on a subject that was healthy before: the incident was a false alarm."""
+    found = evidence.find((SignalKind.SUBJECT_HEALTHY,), (Voice.STATE,))
+    return Diagnosis(
+        failure_type=FailureType.WRONG_DIAGNOSIS,
+        confidence=0.7,
+        reasoning="Nothing was wrong with the subject before the run, so there was nothing to cure.",
+        signals=tuple(evidence.signals[index] for index in found[:1]),
+        method=DiagnosisMethod.RULES,
+        extra={"rule": "false_alarm"},
+    )
+
+
 def _checked(
     answer: ModelAnswer[Categorisation], evidence: Evidence, runbooks: Mapping[str, str]
 ) -> tuple[Diagnosis | None, str]:
@@ -143,6 +156,8 @@ async def ask(result: ExecutionResult, *, model: LanguageModel | None, runbooks:
     Never raises for a model that fails: without an answer the failure is undetermined, whatever it might have been.
     """
     evidence = Evidence.of(result)
+    if result.status is ExecutionStatus.SUCCESS and evidence.find((SignalKind.SUBJECT_HEALTHY,), (Voice.STATE,)):
+        return Asked(_nothing_was_wrong(evidence))
     if result.status in _NOT_LEARNED_FROM:
         return Asked(undetermined(_NOT_LEARNED_FROM[result.status], evidence.signals))
     found = by_rules(evidence, runbooks)

@@ -179,7 +179,7 @@ WHAT_THE_SUBJECT_SAID: tuple[Rule, ...] = (
     Rule("directory_missing", (K.PATH_MISSING,), (SUBJECT,), F.RUNBOOK_INSUFFICIENT, 0.8,
          "{path} is missing, and no step makes it.",
          where=lambda _, s: missing_directory_of(s) is not None or s.facts.get("role") == "working_directory"),
-    Rule("local_peer", (K.CONNECTION_REFUSED,), ANY_WORDS, F.WRONG_DIAGNOSIS, 0.8,
+    Rule("local_peer", (K.CONNECTION_REFUSED, K.NETWORK_UNREACHABLE), ANY_WORDS, F.WRONG_DIAGNOSIS, 0.8,
          "What listens on port {port} of this host does not answer: another component is the cause.",
          where=_another_local_port, other_type=T.SERVICE_CRASH),
     Rule("out_of_memory", (K.OUT_OF_MEMORY,), (SUBJECT,), F.WRONG_RUNBOOK, 0.7,

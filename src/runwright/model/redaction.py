@@ -65,18 +65,22 @@ PATTERNS: tuple[SecretPattern, ...] = (
         "connection_string",
         r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s:/?#@\"']{0,200}:(?P<secret>[^\s/?#\"']{1,400})@(?=[A-Za-z0-9\[_.-])",
     ),
-    _compiled("url_signature", r"[?&](?:sig|signature|x-amz-signature|sas)=(?P<secret>[A-Za-z0-9%+/=_-]{16,500})", re.I),
+    _compiled(
+        "url_signature", r"[?&](?:sig|signature|x-amz-signature|sas)=(?P<secret>[A-Za-z0-9%+/=_-]{16,500})", re.I
+    ),
     _compiled(
         "secret_option",
         r"(?<![\w-])--?[A-Za-z0-9-]{0,40}(?:password|passphrase|secret|token|api-key)(?:[ \t]{1,4}|=)"
         rf"(?P<secret>{_VALUE})",
         re.IGNORECASE,
     ),
-    _compiled("basic_auth_option", r"\bcurl\b[^\n]{0,400}?[ \t](?:-u|--user)[ \t]{0,4}(?P<secret>[^\s:]{1,200}:[^\s]{1,200})"),
+    _compiled(
+        "basic_auth_option", r"\bcurl\b[^\n]{0,400}?[ \t](?:-u|--user)[ \t]{0,4}(?P<secret>[^\s:]{1,200}:[^\s]{1,200})"
+    ),
     _compiled("mysql_password_option", r"\bmysql(?:dump|admin)?\b[^\n]{0,400}?[ \t]-p(?P<secret>[^\s]{1,200})"),
     _compiled(
         "assigned_secret",
-        rf"(?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]{{0,120}}?{_SECRET_NAME}[A-Za-z0-9_]{{0,20}}[\"']?[ \t]{{0,4}}(?:=>|:=|=|:)[ \t]{{0,4}}"
+        rf"(?<![A-Za-z0-9_./-])[A-Za-z0-9_.-]{{0,120}}?{_SECRET_NAME}[A-Za-z0-9_]{{0,20}}[\"']?[ \t]{{0,4}}(?:=>|:=|=|:)[ \t]{{0,4}}"
         rf"(?P<secret>{_VALUE})",
         re.IGNORECASE,
     ),
@@ -85,7 +89,9 @@ PATTERNS: tuple[SecretPattern, ...] = (
 )
 """Every kind of secret that is known by its shape, in one table."""
 
-_NOT_SECRET = re.compile(r"[\"']?(?:yes|no|true|false|none|null|required|on|off|\*+|x+|<[^>]{0,40}>|\$\{?\w{1,60}\}?)[\"']?\Z", re.I)
+_NOT_SECRET = re.compile(
+    r"[\"']?(?:yes|no|true|false|none|null|required|on|off|\*+|x+|<[^>]{0,40}>|\$\{?\w{1,60}\}?)[\"']?\Z", re.I
+)
 """Values after `password:` that say something about one rather than being one."""
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from runwright.learning.repairs.case import Case, Repair, Suggestion
 from runwright.learning.repairs.configs import restore_configuration
-from runwright.learning.repairs.disks import deleted_logs_held_open, marked_caches, old_leavings, rotated_logs
+from runwright.learning.repairs.disks import (
+    deleted_logs_held_open,
+    marked_caches,
+    old_leavings,
+    old_sessions,
+    rotated_logs,
+)
 from runwright.learning.repairs.locks import stale_file, stale_socket
 from runwright.learning.repairs.paths import missing_directory, missing_working_directory, wrong_owner
 from runwright.learning.repairs.ports import port_held_by_earlier_instance
@@ -31,6 +37,7 @@ CATALOGUE: tuple[Repair, ...] = (
     longer_timeout,
     wait_until_up,
     deleted_logs_held_open,
+    old_sessions,
     rotated_logs,
     old_leavings,
     marked_caches,

@@ -90,6 +90,29 @@ find {mount} -xdev -type f -name CACHEDIR.TAG |
     return Suggestion("marked_caches", (case.at_end(content, reason, cites),), 0.35)
 
 
+def old_sessions(case: Case) -> Suggestion | None:
+    """Where inodes ran out: remove what lies untouched for a week in crowded directories of sessions or caches."""
+    names = _names(case)
+    if names is None or not case.evidence.subject.inodes or case.mentions("crowded"):
+        return None
+    mount, protect, cites = names
+    finding = f"""\
+find {mount} -xdev -type d \\( -name '*session*' -o -name tmp -o -name temp -o -name cache \\) |
+    while IFS= read -r crowded; do
+        [ "$(find "$crowded" -maxdepth 1 -type f | wc -l)" -ge 500 ] || continue
+        find "$crowded" -maxdepth 1 -xdev -type f -mtime +7
+    done"""
+    content = step_content(
+        case.new_id("remove-old-sessions"),
+        "Remove files untouched for a week from crowded directories of sessions or caches",
+        only_if=f"test -d {mount}",
+        run=_sweep(protect, finding),
+        timeout="5m",
+    )
+    reason = "The file system is out of inodes. Sessions and cache entries that nobody touched for a week are over."
+    return Suggestion("old_sessions", (case.at_end(content, reason, cites),), 0.6)
+
+
 def old_leavings(case: Case) -> Suggestion | None:
     """Remove core dumps, crash reports and temporary files that were neither read nor written for a day."""
     names = _names(case)
@@ -121,7 +144,7 @@ device=$(stat -c %d -- {mount})
 for link in /proc/[0-9]*/fd/*; do
     case $(readlink "$link" 2>/dev/null) in *'.log (deleted)' | */log/*' (deleted)') ;; *) continue ;; esac
     [ "$(stat -L -c %d -- "$link" 2>/dev/null)" = "$device" ] || continue
-    [ "$(stat -L -c %s -- "$link" 2>/dev/null || echo 0)" -gt 10485760 ] || continue
+    [ "$(stat -L -c %s -- "$link" 2>/dev/null || echo 0)" -gt 1048576 ] || continue
     pid=${{link#/proc/}}
     pid=${{pid%%/*}}
     unit=$(sed -n 's/.*\\/\\([^/]*\\.service\\)$/\\1/p' "/proc/$pid/cgroup" | head -n 1)
@@ -130,7 +153,7 @@ done | sort -u"""
 
 
 def deleted_logs_held_open(case: Case) -> Suggestion | None:
-    """Restart units that still hold deleted logs of more than 10 MB open: only then is their room given back."""
+    """Restart units that still hold deleted logs of more than 1 MB open: only then is their room given back."""
     names = _names(case)
     if names is None or case.mentions("(deleted)"):
         return None
