@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from runwright.adapters.hosts.nspawn import ENVIRONMENT, NspawnTransport, enteri
 from runwright.adapters.hosts.output import HeadTail
 from runwright.adapters.hosts.quoting import LOCALE, PATH, payload
 from runwright.adapters.hosts.session import SHELL, ShellSession
-from runwright.adapters.hosts.transport import ended, spawn_local
+from runwright.adapters.hosts.transport import ended, spawn_local, undisturbed
 from runwright.model.errors import HostUnreachable, NoMachine
 from runwright.model.hosts import HostIdentity
 from runwright.model.lab import FileChange, ScriptResult
@@ -79,7 +80,10 @@ class BootedMachine:
                 async with asyncio.timeout(timeout):
                     code = await asyncio.shield(waiting)
             except (TimeoutError, asyncio.CancelledError) as problem:
-                await asyncio.to_thread(inner.narrowest.end)
+                # itself first: it may be on its way into the group still
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                await undisturbed(asyncio.to_thread(inner.narrowest.end))
                 await waiting
                 if isinstance(problem, asyncio.CancelledError):
                     raise
@@ -141,10 +145,16 @@ async def boot_process(
         try:
             async with asyncio.timeout(patience):
                 leader = await _ready(told, over)
-        except TimeoutError as problem:
-            raise NoMachine(f"Machine {state.name} did not come up within {patience:.0f} s: {_tail(log)}") from problem
-        if leader is None:
-            raise NoMachine(f"Machine {state.name} ended while it booted: {_tail(log)}")
+            if leader is None:
+                raise NoMachine(f"Machine {state.name} ended while it booted: {_tail(log)}")
+        except BaseException as problem:
+            # what it started by now is in the machine's groups, and ended with them by the caller
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            if isinstance(problem, TimeoutError):
+                late = f"Machine {state.name} did not come up within {patience:g} s: {_tail(log)}"
+                raise NoMachine(late) from problem
+            raise
     finally:
         told.close()
         os.close(log)

@@ -10,25 +10,21 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from runwright.adapters.hosts.mask import ROOT, write_mask
+from runwright.adapters.hosts.mask import write_mask
 from runwright.adapters.hosts.quoting import PATH, program
 from runwright.model.errors import NoMachine
 
-FORMAT = "2"
+FORMAT = "3"
 STATUS = Path("/var/lib/dpkg/status")
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
-DROPPED = (
-    *("var/lib/apt", "var/cache/apt", "var/cache/debconf"),
-    *("var/log/apt", "var/log/dpkg.log", "var/log/alternatives.log"),
-    *("tmp", "run", "root", "etc/apt", "etc/resolv.conf", "usr/sbin/policy-rc.d"),
-)
-"""What building leaves behind that no machine needs."""
+NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+TAR = ("--xattrs", "--xattrs-include=*", "--numeric-owner", "--same-owner", "--preserve-permissions")
 BUILD_SECONDS = 600
 
 
@@ -59,43 +55,77 @@ def layer_key(packages: Sequence[str]) -> str:
     return digest.hexdigest()[:32]
 
 
-def layer(packages: Sequence[str], cache: Path, private: Sequence[Path]) -> Path | None:
-    """The directory of the layer with these packages, built if it is not there; None if none is needed.
+def layer(packages: Sequence[str], cache: Path, place: Path | None, private: Sequence[Path]) -> Path | None:
+    """The directory of the layer with these packages, made in `place` if it is not there; None if none is needed.
 
-    Blocks while another process builds the same one. Raises NoMachine with apt's own words.
+    Blocks while another process makes the same one. Raises NoMachine with apt's own words.
     """
     if not packages or installed(packages):
         return None
+    for package in packages:
+        if not NAME.fullmatch(package):
+            raise NoMachine(f"Found package name {package!r}.", allowed="Allowed: names of Debian packages.")
     key = layer_key(packages)
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ready = cache / key
+    place = place or default_ready()
+    ready = place / key
+    _private(place)
     if ready.is_dir():
         return ready
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (cache / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        archive = cache / f"{key}.tar"
+        if not archive.exists():
+            _build(packages, archive, private)
         if not ready.is_dir():
-            _build(packages, cache, ready, private)
+            _unpack(archive, ready)
     return ready
 
 
-def _build(packages: Sequence[str], cache: Path, ready: Path, private: Sequence[Path]) -> None:
-    for left in cache.glob(f"{ready.name}.tmp-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{ready.name}.tmp-", dir=cache))
-    try:
-        for name in ("mask", "upper", "work", "root"):
-            (work / name).mkdir()
-        write_mask(work / "mask", "layer", private, building=True)
+def default_ready() -> Path:
+    """Where layers lie ready: on another file system than `/`, since overlayfs takes no layer inside another.
+
+    Raises NoMachine where there is no such place.
+    """
+    for place in (Path("/run/runwright/layers"), Path("/dev/shm/runwright-layers")):  # noqa: S108 - made 0700 below
+        nearest = next(parent for parent in place.parents if parent.exists())
+        if nearest.stat().st_dev != Path("/").stat().st_dev:
+            return place
+    raise NoMachine("Packages for machines need /run or /dev/shm to be a file system of its own.")
+
+
+def _private(place: Path) -> None:
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if place.is_symlink() or place.stat().st_uid != os.geteuid():
+        raise NoMachine(f"{place} belongs to somebody else.", next_step="Remove it.")
+    place.chmod(0o700)
+
+
+def _unpack(archive: Path, ready: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"{ready.name}.tmp-", dir=ready.parent) as work:
+        try:
+            subprocess.run(
+                ["tar", "--extract", *TAR, f"--directory={work}", f"--file={archive}"], capture_output=True, check=True
+            )
+        except subprocess.CalledProcessError as problem:
+            raise NoMachine(
+                f"{archive} could not be unpacked: {problem.stderr.decode('utf-8', 'replace').strip()[-300:]}",
+                next_step="Remove it, so that it is built again; check the room in /run and /dev/shm.",
+            ) from problem
+        (Path(work) / "upper").rename(ready)
+
+
+def _build(packages: Sequence[str], archive: Path, private: Sequence[Path]) -> None:
+    """Install into an overlay whose upper layer, on a tmpfs of the installing process, becomes the archive."""
+    with tempfile.TemporaryDirectory(prefix=f"{archive.stem}.tmp-", dir=archive.parent) as work:
         environment = {
             "PATH": PATH,
             "LC_ALL": "C.UTF-8",
             "DEBIAN_FRONTEND": "noninteractive",
-            "LAYER_MASK": str(work / "mask"),
-            "LAYER_UPPER": str(work / "upper"),
-            "LAYER_WORK": str(work / "work"),
-            "LAYER_ROOT": str(work / "root"),
+            "LAYER_WORK": work,
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         }
+        write_mask(Path(work) / "mask", "layer", private, building=True)
         inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         argv = [*inside, "sh", "-c", program("install").decode(), "install", *sorted(set(packages))]
         try:
@@ -105,20 +135,9 @@ def _build(packages: Sequence[str], cache: Path, ready: Path, private: Sequence[
         except subprocess.TimeoutExpired as problem:
             raise NoMachine(f"Installing {', '.join(packages)} for a machine took over {BUILD_SECONDS} s.") from problem
         if done.returncode != 0:
-            words = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-600:]
+            words = " ".join((done.stderr or done.stdout).decode("utf-8", "replace").split())[-600:]
             raise NoMachine(
                 f"The packages {', '.join(packages)} could not be installed for a machine: {words}",
                 next_step="Check the names and that this host's apt can reach its sources.",
             )
-        for name in DROPPED:
-            _drop(work / "upper" / ROOT / name)
-        (work / "upper").rename(ready)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _drop(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif path.exists() or path.is_symlink():
-        path.unlink()
+        (Path(work) / "layer.tar").rename(archive)

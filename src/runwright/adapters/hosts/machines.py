@@ -12,16 +12,17 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.hosts.boot import BootedMachine, boot_process
 from runwright.adapters.hosts.layers import default_cache, layer
 from runwright.adapters.hosts.machine_state import DIRECTORY, MachineState, load_state, process_name
 from runwright.adapters.hosts.root import lay_out, missing, remove_machine
+from runwright.adapters.hosts.transport import undisturbed
 from runwright.model.errors import NoMachine
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.machines import Machine, MachineRequest
@@ -34,41 +35,29 @@ UID_SLOTS = range(0x1000, 0x6FF0)
 """Ranges of host user ids that a machine's own may be shifted to; the numbers systemd-nspawn itself uses."""
 
 
-async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
-    """Finish some work although this task is cancelled meanwhile; the cancellation is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as problem:
-            if task.cancelled():
-                raise
-            cancelled = problem
-        except Exception:  # noqa: BLE001 - the task's own; raised by result() below
-            break
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
-
-
 async def in_thread(work: Callable[[], T]) -> T:
     """Blocking work in a thread, waited for to its end."""
     return await undisturbed(asyncio.to_thread(work))
 
 
 class NspawnMachines:
-    """The `Machines` port. `private` names further host paths that no machine may see."""
+    """The `Machines` port.
+
+    `private` names further host paths that no machine may see. `cache` keeps archives of package
+    layers, `layers` the layers themselves, on another file system than `/`; both are chosen if None.
+    """
 
     def __init__(
         self,
         *,
         cache: Path | None = None,
+        layers: Path | None = None,
         private: Sequence[Path] = (),
         secrets_source: SecretSource | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._cache = cache or default_cache()
+        self._layers = layers
         self._private = (*private, self._cache)
         self._secrets = secrets_source
         self._clock: Clock = clock or SystemClock()
@@ -80,7 +69,7 @@ class NspawnMachines:
     async def boot(self, request: MachineRequest) -> AsyncIterator[Machine]:
         if reason := await self.unavailable():
             raise NoMachine(reason)
-        layers = await in_thread(lambda: layer(request.packages, self._cache, self._private))
+        layers = await in_thread(lambda: layer(request.packages, self._cache, self._layers, self._private))
         state = await in_thread(lambda: _claim(request.name))
         machine: BootedMachine | None = None
         try:

@@ -26,6 +26,7 @@ from runwright.model.errors import NoMachine
 
 DISK_MB = 512
 """Room of a machine's private file system. It is memory, and allowed for on top of the machine's own."""
+OUTPUT_MB = 64
 SHADOWS = Path("/run/systemd/nspawn")
 
 
@@ -66,6 +67,8 @@ def lay_out(
         mount("none", place, flags=MS_PRIVATE)
         for name in ("upper", "work", "merged", "plain", "mask", "root", "scripts", "low-0"):
             (place / name).mkdir()
+        # what scripts print has room of its own: it must come out although the machine's disk is full
+        mount("tmpfs", place / "scripts", "tmpfs", options=f"size={OUTPUT_MB}m,mode=0700")
         write_mask(place / "mask", state.name, private)
         lower = []
         with user_namespace(state.uid_base) as namespace:
@@ -96,7 +99,12 @@ def remove_machine(state: MachineState) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(state.leader.pid, 9)
     groups = MachineGroups({kind: path / "runwright" / state.name for kind, path in hierarchies().items()})
-    groups.end()
+    for _ in range(100):
+        groups.end()
+        groups.remove()
+        if not any(path.exists() for path in groups.paths.values()):
+            break
+        time.sleep(0.002)
     for _ in range(200):
         points = mounts_below(state.directory)
         for point in points:
@@ -106,7 +114,6 @@ def remove_machine(state: MachineState) -> None:
             break
         time.sleep(0.005)
     shutil.rmtree(state.directory, ignore_errors=True)
-    groups.remove()
     for left in (SHADOWS / "propagate" / state.name, SHADOWS / "unix-export" / state.name):
         with contextlib.suppress(OSError):
             unmount(str(left))

@@ -7,14 +7,34 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from runwright.model.errors import HostUnreachable
+
+T = TypeVar("T")
 
 CHUNK = 65536
 QUEUED = 64
 """Chunks held for a slow reader before the program has to wait."""
+
+
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
+    """Finish some work although this task is cancelled meanwhile; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as problem:
+            if task.cancelled():
+                raise
+            cancelled = problem
+        except Exception:  # noqa: BLE001 - the task's own; raised by result() below
+            break
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 class Channel(Protocol):

@@ -1,7 +1,27 @@
-# Ends the process tree of an attempt. Handed in: id, base (may be empty for an unsupervised round trip), nonce.
+# Ends the process tree of an attempt. Handed in: id, base (may be empty for an unsupervised round trip), nonce,
+# bury (not empty: if the attempt has not begun, see to it that it never does).
 # Answers "<nonce> <method> <ended> <survivors, comma separated, or ->".
 boot= pid=0 start= own=
-[ -z "$base" ] || { read -r boot; read -r pid; read -r start; read -r own; } <"$base/$id/meta" 2>/dev/null
+d=$base/$id
+if [ -n "$base" ] && [ -n "$bury" ]; then
+  umask 077
+  mkdir -- "$d" 2>/dev/null
+  set -C
+  if { true >"$d/claim"; } 2>/dev/null; then
+    echo - >"$d/exit"
+    printf '%s none 0 -\n' "$nonce"
+    exit 0
+  fi
+  set +C
+fi
+turn=0
+while [ -n "$base" ] && [ -e "$d/claim" ]; do
+  { read -r boot; read -r pid; read -r start; read -r own; } <"$d/meta" 2>/dev/null
+  # claimed a moment ago: who the supervisor is will be written in a moment
+  [ -z "$start" ] && [ ! -e "$d/exit" ] && [ "$turn" -lt 50 ] || break
+  turn=$((turn + 1))
+  sleep 0.02
+done
 read -r now </proc/sys/kernel/random/boot_id
 [ -z "$boot" ] || [ "$boot" = "$now" ] || { pid=0 own=; }
 [ -n "$pid" ] || pid=0
@@ -58,6 +78,14 @@ seen=
 note() { for one in $alive; do case "$seen " in *" $one "*) ;; *) seen="$seen $one" ;; esac; done; }
 members
 note
+turn=0
+# the supervisor is there and the step is not: neither begun nor over
+while [ "$pid" != 0 ] && [ -z "$alive" ] && [ ! -e "$d/exit" ] && [ "$turn" -lt 50 ]; do
+  sleep 0.02
+  members
+  note
+  turn=$((turn + 1))
+done
 if [ -n "$alive" ]; then
   kill -TERM $alive 2>/dev/null
   turn=0
