@@ -6,6 +6,7 @@ from problem details (RFC 9457).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -33,6 +34,8 @@ _ERRORS: dict[str, type[errors.RunwrightError]] = {
     for found in vars(errors).values()
     if isinstance(found, type) and issubclass(found, errors.RunwrightError)
 }
+
+_PATH = re.compile(r"(?:/[A-Za-z0-9._:-]+)+")
 
 PROBLEM_PREFIX = "urn:runwright:problem:"
 """The `type` of a problem is this and the error's code."""
@@ -282,6 +285,9 @@ class RunwrightClient:
     def _send(
         self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
     ) -> httpx2.Response:
+        if not _PATH.fullmatch(path) or "/." in path:
+            # An id from outside must not become another address.
+            raise errors.NotFound(f"Found no record at {path!r}.", allowed="Ids are letters, digits, and . _ : -")
         content = None
         headers = {}
         if body is not None:
