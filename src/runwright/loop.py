@@ -394,7 +394,8 @@ class LoopWorker(Dispatcher):
                 if not await tx.analyses.count(client=EVERY_CLIENT, where={"execution_id": item.id})
             ]
         for execution_id in unlearned:
-            await self.queue.enqueue_learning(execution_id)
+            # Learning that broke off is tried again, but not more often than every ten minutes.
+            await self.queue.enqueue_learning(execution_id, take=int(self.clock.now().timestamp() // 600))
         return found + len(unlearned)
 
     async def _tell(self, execution: Execution, data: dict[str, object]) -> None:

@@ -46,6 +46,7 @@ async def accept(
     """
     await tx.hosts.get(host_id, client=client_id)
     incident = _incident(client_id, host_id, brief, labels, occurred_at, source, clock)
+    await tx.lock(f"incident:{incident.fingerprint}")  # of two same alerts at once, one is the duplicate
     first = await _under_way(tx, incident)
     if first is not None:
         incident = incident.model_copy(update={"status": IncidentStatus.DUPLICATE, "duplicate_of": first.id})

@@ -39,8 +39,8 @@ class DurableQueue:
         )
         await self._enqueue(options, execution_id)
 
-    async def enqueue_learning(self, execution_id: str) -> None:
-        options = EnqueueOptions(workflow_name=LEARN, queue_name=LEARNING, workflow_id=f"learn:{execution_id}")
+    async def enqueue_learning(self, execution_id: str, *, take: int = 0) -> None:
+        options = EnqueueOptions(workflow_name=LEARN, queue_name=LEARNING, workflow_id=f"learn:{execution_id}:{take}")
         await self._enqueue(options, execution_id)
 
     async def enqueue_test(self, subject_id: str, request_id: str) -> None:

@@ -12,8 +12,8 @@ class WorkQueue(Protocol):
         """One execution per host at a time; lower priority number first. `take` tells re-queuings apart."""
         ...
 
-    async def enqueue_learning(self, execution_id: str) -> None:
-        """Learn from a failed execution; never blocks one."""
+    async def enqueue_learning(self, execution_id: str, *, take: int = 0) -> None:
+        """Learn from a failed execution; never blocks one. `take` tells re-queuings apart."""
         ...
 
     async def enqueue_test(self, subject_id: str, request_id: str) -> None:
