@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -86,7 +87,7 @@ def test_any_text(text: str, known: list[str]) -> None:
     ends = [(item.start, item.end) for item in found.found]
     assert ends == sorted(ends)
     assert all(0 <= start < end <= len(text) for start, end in ends)
-    assert all(first[1] <= second[0] for first, second in zip(ends, ends[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(ends))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from runwright.runbooks.library import starter_runbooks
 from runwright.runbooks.load import LoadedRunbook, load_runbook
 
 CASES = Path(__file__).parents[1] / "cases" / "learning"
+VERDICT = {"outcome": "failed", "method": "checks", "confidence": 0.9}
 AT = "2026-01-05T09:00:00Z"
 
 

@@ -205,9 +205,11 @@ class LearningService:
         except NoMachine as error:
             made.not_tried = str(error)
             return made
-        if not made.valid:
-            invalid = f"the trial of {made.reports[0].scenario} was invalid: {made.reports[0].reason}"
-            made.not_tried = invalid if made.reports else "no known scenario fits this failure"
+        if not made.reports:
+            made.not_tried = "no known scenario fits this failure"
+        elif not made.valid:
+            first = made.reports[0]
+            made.not_tried = f"the trial of {first.scenario} was invalid: {first.reason}"
         return made
 
     @staticmethod

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from runwright.model.base import OpenRecord, Record
 
 _VALUE = r"(?:\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|[^\s\"'&;,]{1,400})"
-_SECRET_NAME = (
+_NAMES = (
     r"(?:pass(?:word|wd|phrase)|passwort|secret|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|"
     r"auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|token|credentials?|pwd)"
 )
@@ -80,7 +80,8 @@ PATTERNS: tuple[SecretPattern, ...] = (
     _compiled("mysql_password_option", r"\bmysql(?:dump|admin)?\b[^\n]{0,400}?[ \t]-p(?P<secret>[^\s]{1,200})"),
     _compiled(
         "assigned_secret",
-        rf"(?<![A-Za-z0-9_./-])[A-Za-z0-9_.-]{{0,120}}?{_SECRET_NAME}[A-Za-z0-9_]{{0,20}}[\"']?[ \t]{{0,4}}(?:=>|:=|=|:)[ \t]{{0,4}}"
+        rf"(?<![A-Za-z0-9_./-])[A-Za-z0-9_.-]{{0,120}}?{_NAMES}[A-Za-z0-9_]{{0,20}}[\"']?"
+        r"[ \t]{0,4}(?:=>|:=|=|:)[ \t]{0,4}"
         rf"(?P<secret>{_VALUE})",
         re.IGNORECASE,
     ),
