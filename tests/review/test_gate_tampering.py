@@ -415,3 +415,27 @@ async def test_an_unreadable_execution_is_audited_on_the_system_chain(case: Any)
         await case.admit()
     assert caught.value.reason is GateReason.UNREADABLE
     assert (await case.world.audited())[before].action == "gate.tampered"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "field", "value"),
+    [
+        ("executions", "", "id", "exe_other"),
+        ("hosts", "host-acme", "id", "host-2"),
+        ("hosts", "host-acme", "client_id", "other"),
+        ("incidents", "inc-acme", "id", "inc-2"),
+        ("incidents", "inc-acme", "client_id", "other"),
+        ("incidents", "inc-acme", "host_id", "host-other"),
+    ],
+)
+async def test_a_record_under_a_foreign_id_or_client_is_refused(
+    case: Any, table: str, key: str, field: str, value: str
+) -> None:
+    """Also at the start of a run, where there is no intent to compare with."""
+    key = key or case.execution.id
+    select = f"SELECT document FROM {table} WHERE id = ?"  # noqa: S608 - a constant of this test
+    (text,) = case.raw.execute(select, (key,)).fetchone()
+    case.write(table, {"document": json.dumps({**json.loads(text), field: value})}, key)
+    with pytest.raises(GateRefused) as caught:
+        await case.world.gate.admit(case.execution.id)
+    assert caught.value.reason is GateReason.MISMATCH
