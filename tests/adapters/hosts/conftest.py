@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from adapters.hosts.rigs import BUSYBOX, NOBODY, Rig, Vault, host, plain_session
 
+from adapters.hosts.rigs import BUSYBOX, NOBODY, Rig, Vault, host, plain_session
 from runwright.adapters.hosts.local import LocalConnector
 from runwright.adapters.hosts.machines import NspawnMachines
 from runwright.adapters.hosts.nspawn import NspawnConnector
@@ -54,4 +54,8 @@ async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def free_id(request: pytest.FixtureRequest) -> str:
     """An attempt id that no other test uses."""
-    return "att_" + "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:100] + os.urandom(3).hex()
+    return (
+        "att_"
+        + "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:100]
+        + os.urandom(3).hex()
+    )

@@ -16,7 +16,7 @@ from runwright.model.hosts import Host, HostIdentity, LocalConnection, NspawnCon
 from runwright.model.ports.hosts import Command, HostSession
 
 NOBODY = 65534
-CANARY = "s3cr3t-Canary/value'with \"quotes\""
+CANARY = 's3cr3t-Canary/value\'with "quotes"'
 
 # Every program that the supervisor uses, and the shell itself, from BusyBox
 BUSYBOX = """

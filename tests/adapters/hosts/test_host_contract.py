@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
 
 import pytest
-from adapters.hosts.rigs import CANARY, Rig, processes_with, sh
 
+from adapters.hosts.rigs import CANARY, Rig, processes_with, sh
 from runwright.model.errors import InvalidInput, NotFound, Refused
 from runwright.model.hosts import SecretRef
 from runwright.model.ports.hosts import AttemptState, HostSession
@@ -35,9 +36,7 @@ async def test_streams_and_exit_code(rig: Rig, free_id: str) -> None:
     assert done.ended_at >= done.started_at
 
 
-async def test_runs_in_root_with_a_clean_environment(
-    rig: Rig, free_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_runs_in_root_with_a_clean_environment(rig: Rig, free_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "not-for-steps")
     done = await rig.session.run_attempt(free_id, sh('pwd; umask; echo "$LC_ALL"; cat; env'))
     first, *rest = done.stdout.splitlines()
@@ -47,7 +46,7 @@ async def test_runs_in_root_with_a_clean_environment(
 
 
 async def test_text_is_a_shell_program_of_its_own(rig: Rig, free_id: str) -> None:
-    text = "set -e\nf() { printf '%s\\n' \"$1\"; }\nf \"it's\"\ncat <<X\nhere $((1+1))\nX\nfalse\necho never # comment"
+    text = 'set -e\nf() { printf \'%s\\n\' "$1"; }\nf "it\'s"\ncat <<X\nhere $((1+1))\nX\nfalse\necho never # comment'
     done = await rig.session.run_attempt(free_id, sh(text))
     assert (done.exit_code, done.stdout) == (1, "it's\nhere 2\n")
 
@@ -59,7 +58,9 @@ async def test_a_text_that_does_not_parse_fails_and_says_so(rig: Rig, free_id: s
 
 
 async def test_signals_are_as_usual_in_a_step(rig: Rig, free_id: str) -> None:
-    done = await rig.session.run_attempt(free_id, sh("yes | head -n 1; trap 'echo term; exit 3' TERM; kill -TERM $$; :"))
+    done = await rig.session.run_attempt(
+        free_id, sh("yes | head -n 1; trap 'echo term; exit 3' TERM; kill -TERM $$; :")
+    )
     assert (done.stdout, done.stderr, done.exit_code) == ("y\nterm\n", "", 3)
 
 
@@ -82,7 +83,8 @@ async def test_unknown_attempts_are_unknown(rig: Rig, free_id: str) -> None:
 
 async def test_status_running_then_finished_then_forgotten(rig: Rig, free_id: str) -> None:
     gate = f"/tmp/{free_id}"
-    running = asyncio.ensure_future(rig.session.run_attempt(free_id, sh(f"while [ ! -e {gate} ]; do sleep 0.05; done; rm {gate}; exit 5")))
+    text = f"while [ ! -e {gate} ]; do sleep 0.05; done; rm {gate}; exit 5"
+    running = asyncio.ensure_future(rig.session.run_attempt(free_id, sh(text)))
     while (status := await rig.session.attempt_status(free_id)).state is AttemptState.UNKNOWN:
         pass
     assert status.state is AttemptState.RUNNING
@@ -115,10 +117,22 @@ async def test_a_timeout_ends_the_whole_tree(rig: Rig, free_id: str, tree: str) 
         pytest.skip("without a cgroup nothing ties such a process to its attempt")
     seconds = str(100000 + int.from_bytes(os.urandom(3), "big"))
     begun = time.monotonic()
-    done = await rig.session.run_attempt(free_id, sh("echo begun; " + TREES[tree].replace("1000", seconds), timeout=0.5))
+    done = await rig.session.run_attempt(
+        free_id, sh("echo begun; " + TREES[tree].replace("1000", seconds), timeout=0.5)
+    )
     assert time.monotonic() - begun < 8
     assert (done.exit_code, done.timed_out, done.stdout) == (None, True, "begun\n")
     assert "could not be ended" not in done.stderr
+    assert not processes_with(f"sleep\0{seconds}".encode())
+
+
+async def test_a_display_that_breaks_leaves_no_tree(rig: Rig, free_id: str) -> None:
+    async def broken(stream: str, data: bytes) -> None:
+        raise OSError("the page is closed")
+
+    seconds = str(800000 + int.from_bytes(os.urandom(3), "big"))
+    with pytest.raises(OSError, match="the page is closed"):
+        await rig.session.run_attempt(free_id, sh(f"echo x; sleep {seconds}"), broken)
     assert not processes_with(f"sleep\0{seconds}".encode())
 
 
@@ -130,6 +144,21 @@ async def test_cancelling_ends_the_whole_tree(rig: Rig, free_id: str) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    assert not processes_with(f"sleep\0{seconds}".encode())
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.002, 0.004, 0.006, 0.01, 0.02])
+async def test_cancelling_at_any_moment_leaves_nothing_that_starts_later(rig: Rig, free_id: str, moment: float) -> None:
+    seconds = str(700000 + int.from_bytes(os.urandom(3), "big"))
+    running = asyncio.ensure_future(rig.session.run_attempt(free_id, sh(f"sleep {seconds}")))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(running), moment)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    status = await rig.session.attempt_status(free_id)
+    if moment:
+        assert status.state is AttemptState.FINISHED  # and so this id is never started again
     assert not processes_with(f"sleep\0{seconds}".encode())
 
 
@@ -155,7 +184,8 @@ async def test_a_daemon_left_by_a_step_lives_on_and_holds_nothing(rig: Rig, free
     done = await rig.session.run_attempt(free_id, sh(text))
     assert time.monotonic() - begun < 3
     assert (done.exit_code, done.stdout, done.timed_out) == (0, "started\n", False)
-    assert len(processes_with(f"sleep\0{seconds}".encode())) == 2
+    while len(processes_with(f"sleep\0{seconds}".encode())) < 2:
+        assert time.monotonic() - begun < 5
     await rig.session.forget_attempt(free_id)
     assert len(processes_with(f"sleep\0{seconds}".encode())) == 2
     await rig.session.probe(sh(f"pkill -f 'sleep {seconds}' || busybox pkill -f 'sleep {seconds}'"))
@@ -247,7 +277,7 @@ async def test_output_that_is_not_utf8_is_decoded_with_replacement(rig: Rig, fre
     assert done.stdout == "a\ufffdb\0c\n"
 
 
-HOSTILE = ["-rf /", "$(touch /tmp/owned)", "`id`", "a'b\"c\\d", "\n\nexit 1\n", "; reboot", "*", "~", "é\u202e", "' ; :"]
+HOSTILE = ["-rf /", "$(touch /tmp/owned)", "`id`", "a'b\"c\\d", "\n\nexit 1\n", "; reboot", "*", "~", "é\u202e"]
 
 
 async def test_parameters_are_plain_data_in_no_process_list(rig: Rig, free_id: str) -> None:
@@ -291,7 +321,10 @@ async def test_secrets_are_injected_and_masked_everywhere(rig: Rig, free_id: str
     async def sink(stream: str, data: bytes) -> None:
         live.extend(data)
 
-    split = 'printf "%s\\n" "$TOKEN"; printf "%s" "$TOKEN" | head -c 9; sleep 0.1; printf "%s\\n" "$TOKEN" | tail -c +10; printf "%s" "$TOKEN" | wc -c; echo "$TOKEN" >&2'
+    split = """
+    printf '%s\\n' "$TOKEN"; printf '%s' "$TOKEN" | head -c 9; sleep 0.1; printf '%s\\n' "$TOKEN" | tail -c +10
+    printf '%s' "$TOKEN" | wc -c; echo "$TOKEN" >&2
+    """
     done = await rig.session.run_attempt(free_id, sh(split, secrets=REFERENCE), sink)
     assert str(len(CANARY)) in done.stdout
     adopted = (await rig.session.attempt_status(free_id)).outcome

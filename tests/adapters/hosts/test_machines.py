@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from adapters.hosts.rigs import host, sh
 
+from adapters.hosts.rigs import host, sh
 from runwright.adapters.hosts import root
 from runwright.adapters.hosts.cgroups import hierarchies
 from runwright.adapters.hosts.kernel import mounts_below
@@ -44,7 +44,9 @@ def traces(name: str) -> list[str]:
     """Everything on this host that a machine of this name has, or has left."""
     found = [str(path) for path in (DIRECTORY / f"{name}.json", DIRECTORY / f"{name}.d") if path.exists()]
     found += mounts_below(DIRECTORY / f"{name}.d")
-    found += [str(point / "runwright" / name) for point in hierarchies().values() if (point / "runwright" / name).exists()]
+    found += [
+        str(point / "runwright" / name) for point in hierarchies().values() if (point / "runwright" / name).exists()
+    ]
     found += [str(path) for path in Path("/run/systemd/nspawn").glob(f"*/{name}")]
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -62,8 +64,8 @@ async def output(machine: Machine, text: str) -> str:
 
 async def test_systemd_runs_in_it_and_starts_units(machine: Machine) -> None:
     unit = "[Service]\\nExecStart=/bin/sleep 1000\\n"
-    text = f"printf '{unit}' >/etc/systemd/system/nap.service; systemctl start nap; systemctl is-active nap; systemctl is-system-running"
-    done = await machine.script(text, 20)
+    text = f"printf '{unit}' >/etc/systemd/system/nap.service; systemctl start nap; systemctl is-active nap"
+    done = await machine.script(f"{text}; systemctl is-system-running", 20)
     assert (done.exit_code, done.output) == (0, "active\nrunning\n")
 
 
@@ -80,7 +82,9 @@ async def test_a_script_that_takes_too_long_is_ended_with_its_tree_alone(machine
     done = await machine.script("echo on; env -i setsid sleep 7002 & sleep 7002", 0.5)
     assert (done.exit_code, done.output) == (None, "on\n")
     assert done.no_evidence
-    assert (await output(machine, "pgrep -cx -f 'sleep 7001'; pgrep -x -f 'sleep 7002'; pkill -f 'sleep 7001'")) == "2\n"
+    assert (
+        await output(machine, "pgrep -cx -f 'sleep 7001'; pgrep -x -f 'sleep 7002'; pkill -f 'sleep 7001'")
+    ) == "2\n"
 
 
 async def test_a_killed_script_says_128_and_the_signal(machine: Machine) -> None:
@@ -122,9 +126,10 @@ async def test_an_unknown_or_ended_machine_is_unreachable() -> None:
         assert state is not None
         assert state.leader is not None
         os.kill(state.leader.pid, signal.SIGKILL)
+        while state.leader.alive:
+            await asyncio.sleep(0)
         with pytest.raises(HostUnreachable):
-            while True:
-                await short.session.probe(sh("true"))
+            await short.session.probe(sh("true"))
         # a process that has the machine's old pid is not the machine
         recycled = state.model_copy(update={"leader": state.leader.model_copy(update={"pid": os.getpid()})})
         recycled.store()
@@ -209,7 +214,9 @@ async def test_no_secret_of_the_host_can_be_read(planted: str) -> None:
 
 async def test_password_hashes_of_the_host_are_not_there(machine: Machine) -> None:
     hashes = {line.split(":")[1] for line in Path("/etc/shadow").read_text().splitlines()} - {"*", "!", "!!", "!*", ""}
-    shown = await output(machine, "cat /etc/shadow /etc/shadow- /etc/gshadow; find /etc/ssl/private /etc/ssh -name '*key*'")
+    shown = await output(
+        machine, "cat /etc/shadow /etc/shadow- /etc/gshadow; find /etc/ssl/private /etc/ssh -name '*key*'"
+    )
     assert not any(found in shown for found in hashes)
     assert "root:*:" in shown
     assert "ssh_host" not in shown
@@ -233,11 +240,11 @@ FORBIDDEN = {
     "mount a host disk": "mount /dev/vda /mnt || mount /dev/sda1 /mnt",
     "trigger sysrq": "echo h >/proc/sysrq-trigger",
     "write kernel settings": "echo x >/proc/sys/kernel/core_pattern",
-    "write kernel settings by a fresh proc": "mkdir -p /tmp/p; mount -t proc p /tmp/p && echo x >/tmp/p/sys/kernel/core_pattern",
+    "write kernel settings by a fresh proc": "mount -t proc p /mnt && echo x >/mnt/sys/kernel/core_pattern",
     "remount kernel settings": "mount -o remount,rw,bind /proc/sys && echo x >/proc/sys/kernel/core_pattern",
     "raise a release agent": "mkdir -p /tmp/c; mount -t cgroup -o none,name=evil e /tmp/c",
     "raise its own limits": "echo 100000 >/sys/fs/cgroup/pids/pids.max || echo 100000 >/sys/fs/cgroup/pids.max",
-    "reboot the host by sysrq": "mount -t proc p /tmp/p && echo b >/tmp/p/sysrq-trigger",
+    "reboot the host by sysrq": "mount -t proc p /mnt && echo h >/mnt/sysrq-trigger",
     "see host processes": "test -d /proc/1/root/work || pgrep -f systemd-nspawn",
     "reach the network": "curl -s -m 2 http://1.1.1.1/ || getent hosts example.com",
     "have an interface": "ip -o link | grep -v ' lo:'",
@@ -264,7 +271,7 @@ async def test_it_cannot(machine: Machine, deed: str) -> None:
     assert by_script.exit_code not in (0, None), by_script.output
     assert by_step.exit_code not in (0, None), by_step.stdout
     assert Path("/proc/sys/kernel/core_pattern").read_text() == before
-    assert abs(datetime.now(UTC).year - datetime.fromtimestamp(os.stat("/proc/self").st_ctime, UTC).year) <= 1
+    assert datetime.now(UTC).year != 2030 or deed != "set the clock"
 
 
 async def test_processes_are_limited() -> None:
@@ -276,14 +283,19 @@ async def test_processes_are_limited() -> None:
 
 async def test_memory_is_limited() -> None:
     async with NspawnMachines().boot(MachineRequest(memory_mb=128)) as machine:
-        text = "head -c 900000000 /dev/zero | tail -c 800000000 | wc -c; mount -t tmpfs t /mnt; head -c 900000000 /dev/zero >/mnt/x; ls -l /mnt/x"
+        text = """
+        head -c 900000000 /dev/zero | tail -c 800000000 | wc -c
+        mount -t tmpfs t /mnt; head -c 900000000 /dev/zero >/mnt/x; ls -l /mnt/x
+        """
         done = await machine.script(text, 30)
         assert "800000000\n" not in done.output
         assert "900000000" not in done.output
 
 
 async def test_its_disk_is_its_own_and_bounded(machine: Machine) -> None:
-    done = await machine.script("head -c 700000000 /dev/zero >/var/fill; echo $?; rm /var/fill; df -m / | tail -n 1", 30)
+    done = await machine.script(
+        "head -c 700000000 /dev/zero >/var/fill; echo $?; rm /var/fill; df -m / | tail -n 1", 30
+    )
     assert "No space left" in done.output
     assert " 512 " in done.output
 
@@ -343,7 +355,9 @@ async def test_changes_are_exact() -> None:
 
 async def test_an_idle_machine_changes_nothing(machine: Machine) -> None:
     await machine.mark()
-    await machine.session.run_attempt(f"att_{secrets.token_hex(4)}", sh("cat /etc/passwd >/dev/null; systemctl list-units >/dev/null"))
+    await machine.session.run_attempt(
+        f"att_{secrets.token_hex(4)}", sh("cat /etc/passwd >/dev/null; systemctl list-units >/dev/null")
+    )
     assert await machine.changes() == ()
 
 
@@ -362,7 +376,9 @@ async def test_packages_come_in_a_cached_layer_and_never_onto_the_host(tmp_path:
     status = Path("/var/lib/dpkg/status").read_bytes()
     machines = NspawnMachines(cache=tmp_path / "cache", layers=ready)
     async with machines.boot(MachineRequest(packages=("nginx-light", "cron"))) as machine:
-        page = await output(machine, "systemctl start nginx cron; systemctl is-active nginx cron; curl -s http://127.0.0.1/")
+        page = await output(
+            machine, "systemctl start nginx cron; systemctl is-active nginx cron; curl -s http://127.0.0.1/"
+        )
         assert page.startswith("active\nactive\n")
         assert "Welcome to nginx" in page
     built = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
@@ -379,7 +395,9 @@ async def test_packages_come_in_a_cached_layer_and_never_onto_the_host(tmp_path:
 
 async def test_a_package_that_does_not_exist_is_said_in_the_words_of_apt(tmp_path: Path, ready: Path) -> None:
     with pytest.raises(NoMachine, match="no-such-package-here"):
-        async with NspawnMachines(cache=tmp_path, layers=ready).boot(MachineRequest(packages=("no-such-package-here",))):
+        async with NspawnMachines(cache=tmp_path, layers=ready).boot(
+            MachineRequest(packages=("no-such-package-here",))
+        ):
             pass
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
 
@@ -393,12 +411,16 @@ async def test_packages_of_the_host_need_no_layer(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left_after_use_or_an_exception() -> None:
-    with pytest.raises(RuntimeError, match="inside"):
-        async with NspawnMachines().boot(MachineRequest()) as machine:
-            name = machine.name
+    name = f"rw-left-{secrets.token_hex(3)}"
+
+    async def fail() -> None:
+        async with NspawnMachines().boot(MachineRequest(name=name)) as machine:
             await machine.script("setsid sleep 1000 & mount -t tmpfs t /mnt", 5)
             assert len(traces(name)) > 5
             raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        await fail()
     assert traces(name) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +33,9 @@ def test_a_quoted_value_is_one_word_with_these_bytes(shell: list[str], value: by
 @settings(max_examples=60, deadline=None)
 @given(
     value=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300),
-    more=st.lists(st.sampled_from(["'", "\n", "-", "\\", "$(id)", "`id`", "\x81", "\x88", "é"]), max_size=20).map("".join),
+    more=st.lists(st.sampled_from(["'", "\n", "-", "\\", "$(id)", "`id`", "\x81", "\x88", "é"]), max_size=20).map(
+        "".join
+    ),
 )
 def test_a_parameter_reaches_the_text_as_it_is(shell: list[str], value: str, more: str) -> None:
     program = payload('printf "%s" "$value"', {"value": value + more}, "att")
@@ -40,11 +43,11 @@ def test_a_parameter_reaches_the_text_as_it_is(shell: list[str], value: str, mor
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
-def test_text_after_a_lost_half_is_not_started(shell: list[str], tmp_path: object) -> None:
+def test_text_after_a_lost_half_is_not_started(shell: list[str], tmp_path: Path) -> None:
     """A connection that ends in the middle of a request leaves the shell with half a compound command."""
     whole = payload(f"touch {tmp_path}/started; : {'x' * 5000}", {}, "att")
     subprocess.run(shell, input=whole[: len(whole) - 10], capture_output=True, check=False)
-    assert list(__import__("pathlib").Path(str(tmp_path)).iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nul_is_refused_with_a_sentence() -> None:

@@ -7,15 +7,17 @@ side adds time limits, live output, masking and records.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets as randomness
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.hosts.attempts import Answer, answered, parse_status, parse_stop
-from runwright.adapters.hosts.output import HeadTail, Marked, Masker, mask, secret_lines
+from runwright.adapters.hosts.output import mask, secret_lines
 from runwright.adapters.hosts.quoting import check_attempt_id, payload, script
-from runwright.adapters.hosts.transport import Channel, Transport
+from runwright.adapters.hosts.streams import KNOWN, REFUSED, Streams
+from runwright.adapters.hosts.transport import Channel, Transport, undisturbed
 from runwright.model.errors import HostUnreachable, NotFound, Refused
 from runwright.model.executions import AttemptRecord
 from runwright.model.hosts import HostIdentity, SecretRef
@@ -27,6 +29,8 @@ SHELL = ("/bin/sh",)
 SUDO_SHELL = ("/usr/bin/sudo", "-n", "--", "/bin/sh")
 ANSWER_SECONDS = 30.0
 """How long the supervisor may take to answer a question that it need not wait for."""
+DRAIN_SECONDS = 2.0
+"""How long the last output of an ended attempt is waited for."""
 WAIT_SECONDS = 20
 """Longest single wait on the host, so that a dead connection is noticed."""
 BLOCK = 512
@@ -39,46 +43,6 @@ class Place:
     base: str
     cgroup: str
     uid: int
-
-
-@dataclass
-class Streams:
-    """Both output streams of one program on their way here: cut at their marker, masked, bounded."""
-
-    nonce: str
-    limit: int
-    secrets: Mapping[str, str]
-    sink: OutputSink | None
-    kept: dict[str, HeadTail] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.kept = {name: HeadTail(self.limit) for name in ("stdout", "stderr")}
-        self._marked = {name: Marked(self.nonce.encode()) for name in self.kept}
-        self._masker = {name: Masker(self.secrets) for name in self.kept}
-
-    async def feed(self, name: str, data: bytes) -> None:
-        await self._pass(name, self._masker[name].feed(self._marked[name].feed(data)))
-
-    async def flush(self) -> None:
-        for name in self.kept:
-            rest = self._masker[name].feed(self._marked[name].flush()) + self._masker[name].flush()
-            await self._pass(name, rest)
-
-    async def _pass(self, name: str, data: bytes) -> None:
-        if data:
-            self.kept[name].feed(data)
-            if self.sink is not None:
-                await self.sink(name, data)
-
-    @property
-    def complete(self) -> bool:
-        return all(marked.found for marked in self._marked.values()) and self.code is not None
-
-    @property
-    def code(self) -> int | None:
-        """The exit code behind the marker of standard error, once its line is whole."""
-        line, newline, _ = self._marked["stderr"].after.partition(b"\n")
-        return int(line) if newline else None
 
 
 class ShellSession:
@@ -117,11 +81,46 @@ class ShellSession:
     async def run_attempt(
         self, attempt_id: str, command: Command, on_output: OutputSink | None = None
     ) -> AttemptRecord:
-        check_attempt_id(attempt_id)
-        place = self._ready()
         values, known = self._values(command)
         nonce = randomness.token_hex(16)
-        request = script(
+        request = self._start(check_attempt_id(attempt_id), nonce, command, values)
+        started_at, begun = self._clock.now(), self._clock.monotonic()
+        streams = Streams(nonce, command.output_limit, known, on_output)
+        channel = await self._transport.spawn(SHELL, request)
+        report: StopReport | None = None
+        try:
+            async with asyncio.timeout(command.timeout):
+                await self._drain(channel, streams)
+        except TimeoutError:
+            report = await undisturbed(self._end_tree(attempt_id, channel, streams))
+        except BaseException:  # cancelled, or the display broke: never leave a tree that nobody watches
+            await undisturbed(self._end_tree(attempt_id, channel, streams))
+            raise
+        finally:
+            await channel.close()
+        if streams.greeting == REFUSED:
+            raise HostUnreachable(f"The supervisor on {self._identity.host_id} could not start it: {streams.reason}.")
+        await streams.flush()
+        if report is None and not streams.complete:
+            # known already, or the way was lost: nothing is started again, its own run is asked for
+            left = max(command.timeout - (self._clock.monotonic() - begun), 0.1)
+            sink = on_output if streams.greeting == KNOWN else None
+            return await self._adopt(attempt_id, left, known, streams.kept["stderr"].text(), sink)
+        # it may have ended by itself in the very moment of its time running out
+        timed_out = report is not None and not (streams.complete and report.ended == 0)
+        return AttemptRecord(
+            attempt=1,
+            exit_code=None if timed_out else streams.code,
+            stdout=streams.kept["stdout"].text(),
+            stderr=streams.kept["stderr"].text() + (_survivors(report) if report else ""),
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            timed_out=timed_out,
+        )
+
+    def _start(self, attempt_id: str, nonce: str, command: Command, values: Mapping[str, str]) -> bytes:
+        place = self._ready()
+        return script(
             "start",
             id=attempt_id,
             base=place.base,
@@ -132,40 +131,6 @@ class ShellSession:
             secrets=secret_lines((name, ref.client_id, ref.name) for name, ref in command.secrets.items()),
             step=payload(command.text, values, attempt_id),
         )
-        started_at, begun = self._clock.now(), self._clock.monotonic()
-        streams = Streams(nonce, command.output_limit, known, on_output)
-        channel = await self._transport.spawn(SHELL, request)
-        timed_out, notes = False, ""
-        try:
-            async with asyncio.timeout(command.timeout):
-                greeting, problem = await self._greeting(channel, nonce, streams)
-                if greeting == "S":
-                    await self._drain(channel, streams)
-        except TimeoutError:
-            timed_out = True
-            notes = await self._end_tree(attempt_id, channel, streams)
-            greeting, problem = "S", ""
-        except asyncio.CancelledError:
-            await asyncio.shield(self._end_tree(attempt_id, channel, streams))
-            raise
-        finally:
-            await channel.close()
-        if greeting == "E":
-            raise HostUnreachable(f"The supervisor on {self._identity.host_id} could not start the step: {problem}.")
-        if not timed_out and not streams.complete:
-            # known already, or the way was lost: nothing is started again, its own run is asked for
-            left = max(command.timeout - (self._clock.monotonic() - begun), 0.1)
-            return await self._adopt(attempt_id, left, known, problem, on_output if greeting == "K" else None)
-        await streams.flush()
-        return AttemptRecord(
-            attempt=1,
-            exit_code=None if timed_out else streams.code,
-            stdout=streams.kept["stdout"].text(),
-            stderr=streams.kept["stderr"].text() + notes,
-            started_at=started_at,
-            ended_at=self._clock.now(),
-            timed_out=timed_out,
-        )
 
     async def attempt_status(self, attempt_id: str) -> AttemptStatus:
         return await self._status(attempt_id, 0, None)
@@ -174,15 +139,17 @@ class ShellSession:
         return await self._wait(attempt_id, timeout, None)
 
     async def stop_attempt(self, attempt_id: str) -> StopReport:
+        return await self._stop(attempt_id, bury="")
+
+    async def _stop(self, attempt_id: str, *, bury: str) -> StopReport:
+        """`bury`: an attempt that has not begun never will."""
         place = self._ready()
-        report = parse_stop(await self._ask("stop", id=check_attempt_id(attempt_id), base=place.base))
+        report = parse_stop(await self._ask("stop", id=check_attempt_id(attempt_id), base=place.base, bury=bury))
         if not report.survivors or place.uid == 0:
             return report
         # what runs as another user is out of this user's reach: once more, through sudo where it is allowed
         try:
-            again = parse_stop(
-                await self._ask("stop", argv=("sudo", "-n", "--", *SHELL), id=attempt_id, base=place.base)
-            )
+            again = parse_stop(await self._ask("stop", argv=SUDO_SHELL, id=attempt_id, base=place.base, bury=""))
         except HostUnreachable:
             return report
         return again.model_copy(update={"ended": report.ended + again.ended})
@@ -208,7 +175,7 @@ class ShellSession:
             step=payload(command.text, values, marker),
         )
         begun = self._clock.monotonic()
-        streams = Streams(nonce, command.output_limit, known, None)
+        streams = Streams(nonce, command.output_limit, known)
         channel = await self._transport.spawn(SHELL, request)
         timed_out = False
         try:
@@ -216,7 +183,7 @@ class ShellSession:
                 await self._drain(channel, streams)
         except (TimeoutError, asyncio.CancelledError) as problem:
             channel.kill()
-            await asyncio.shield(self._ask("stop", id=marker, base=""))
+            await undisturbed(self._ask("stop", id=marker, base="", bury=""))
             if isinstance(problem, asyncio.CancelledError):
                 raise
             timed_out = True
@@ -254,43 +221,21 @@ class ShellSession:
         known = self._resolve(command.secrets)
         return {**command.parameters, **known}, {command.secrets[name].name: value for name, value in known.items()}
 
-    async def _greeting(self, channel: Channel, nonce: str, streams: Streams) -> tuple[str, str]:
-        """The supervisor's first word, S, K or E with its reason; empty where it never came."""
-        first = b""
-        while b"\n" not in first:
-            chunk = await channel.read()
-            if chunk is None:
-                return "", first.decode("utf-8", "replace").strip()
-            name, data = chunk
-            if name == "stdout":
-                await streams.feed(name, data)
-            else:
-                first += data
-        line, _, rest = first.partition(b"\n")
-        word, _, reason = line.decode("utf-8", "replace").removeprefix(f"{nonce} ").partition(" ")
-        if not line.startswith(nonce.encode()):
-            return "", first.decode("utf-8", "replace").strip()
-        await streams.feed("stderr", rest)
-        return word, reason
-
     async def _drain(self, channel: Channel, streams: Streams) -> None:
-        while not streams.complete:
+        while not streams.over:
             chunk = await channel.read()
             if chunk is None:
                 return
             await streams.feed(*chunk)
 
-    async def _end_tree(self, attempt_id: str, channel: Channel, streams: Streams) -> str:
-        """Stop the attempt, take its last output, and say what still runs, if anything does."""
-        report = await self.stop_attempt(attempt_id)
-        if report.survivors:
-            return _survivors(report)
-        try:
-            async with asyncio.timeout(2):
-                await self._drain(channel, streams)
-        except TimeoutError:
-            pass  # the supervisor has more to drain than is worth waiting for; what came is kept
-        return ""
+    async def _end_tree(self, attempt_id: str, channel: Channel, streams: Streams) -> StopReport:
+        """Stop the attempt and take its last output, for as long as that is worth waiting for."""
+        report = await self._stop(attempt_id, bury="yes")
+        if not report.survivors:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._drain(channel, streams)
+        return report
 
     async def _adopt(
         self, attempt_id: str, left: float, known: Mapping[str, str], problem: str, sink: OutputSink | None
