@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
-PYTEST ?= $(BIN)/python -m pytest
+PYTEST ?= $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help setup machines demo serve test check format lab-check bench-lab bench-learning-curve clean
 
