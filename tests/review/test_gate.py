@@ -6,6 +6,7 @@ import ast
 import asyncio
 import copy
 import pickle
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,15 @@ async def test_a_version_is_not_admitted_before_its_time(world: Any) -> None:
     execution = await world.run(live)
     world.clock.advance(-60)
     assert await refusal(world, execution) is GateReason.NOT_YET
+
+
+async def test_an_activation_from_tomorrow_on_is_not_live_today(world: Any) -> None:
+    live = await world.approved()
+    execution = await world.run(live)
+    await world.put("activations", live, since=world.clock.now() + timedelta(days=1))
+    assert await refusal(world, execution) is GateReason.NOT_YET
+    world.clock.advance(86400)
+    await world.gate.admit(execution.id)
 
 
 async def test_suspended_and_superseded(world: Any) -> None:
