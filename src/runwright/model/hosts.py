@@ -9,6 +9,7 @@ from pydantic import Field
 
 from runwright.model.base import Moment, Record
 from runwright.model.ids import ClientId
+from runwright.model.policy import PolicyMode as PolicyMode
 
 
 class Platform(StrEnum):
@@ -46,14 +47,6 @@ class SshConnection(Record):
 
 
 Connection = Annotated[LocalConnection | NspawnConnection | SshConnection, Field(discriminator="kind")]
-
-
-class PolicyMode(StrEnum):
-    """Whether an incident on the host may start a run by itself."""
-
-    AUTO = "auto"
-    ASK = "ask"
-    NEVER = "never"
 
 
 class ExecutionPolicy(Record):

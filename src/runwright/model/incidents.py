@@ -11,18 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from runwright.model.base import Duration, Moment, Record
 from runwright.model.ids import ClientId, incident_fingerprint
-
-
-class Severity(StrEnum):
-    CRITICAL = "critical"
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
-
-    @property
-    def rank(self) -> int:
-        """1 for critical to 4 for low, as queue priorities count."""
-        return list(Severity).index(self) + 1
+from runwright.model.severity import Severity as Severity
 
 
 class IncidentType(StrEnum):

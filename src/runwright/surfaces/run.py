@@ -51,8 +51,11 @@ async def run_server(settings: Settings, on_ready: Callable[[str], None]) -> Non
                 await asyncio.gather(supervising, sweeping)
 
 
-async def run_worker(settings: Settings, *, child: bool) -> None:
-    """Take work until SIGINT, SIGTERM or, as a server's child, until the server is gone."""
+async def run_worker(settings: Settings, *, child: bool, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Take work until SIGINT, SIGTERM or, as a server's child, until the server is gone.
+
+    Raises Conflict where a live worker has this executor id, StorageUnavailable.
+    """
     from runwright.surfaces.wiring import machines
 
     async with stop_signals() as stop:
@@ -66,6 +69,7 @@ async def run_worker(settings: Settings, *, child: bool) -> None:
             if child:
                 sys.stdout.buffer.write(READY)
                 sys.stdout.buffer.flush()
+            on_ready()
             await stop.wait()
             await sweeping
             left = await worker.stop(grace=5)

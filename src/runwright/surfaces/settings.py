@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,19 +11,12 @@ from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runwright.surfaces.engine import Engine as Engine
+
 
 def default_data_dir() -> Path:
     """`/var/lib/runwright` for root, else the user's data directory of the platform."""
     return Path("/var/lib/runwright") if os.geteuid() == 0 else user_data_path("runwright")
-
-
-class Engine(StrEnum):
-    """Which engine diagnoses and writes: rules alone, or rules first and then the model."""
-
-    AUTO = "auto"
-    """The model if one is configured, else rules."""
-    RULES = "rules"
-    LLM = "llm"
 
 
 class Settings(BaseSettings):
@@ -39,6 +31,7 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """`sqlite+aiosqlite:///FILE` or `postgresql+psycopg://...`; SQLite in the data directory if unset."""
     host: str = "127.0.0.1"
+    """Address to listen on; loopback only, a TLS proxy on the same machine makes it reachable."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
     """0 takes any free port."""
     url: str | None = None
@@ -46,18 +39,25 @@ class Settings(BaseSettings):
     executor_id: str = Field(default_factory=lambda: f"{socket.gethostname()}-1")
     """Stable name of the worker; a restarted worker of the same name takes up its own runs again."""
     engine: Engine = Engine.AUTO
+    """`auto`: the model if one is configured, else rules; `rules`: never a model; `llm`: a model must be configured."""
     llm_base_url: str | None = None
     """Any OpenAI-compatible endpoint."""
     llm_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("RUNWRIGHT_LLM_API_KEY", "OPENAI_API_KEY")
     )
+    """The key of that endpoint, or of OpenAI where no endpoint is named."""
     llm_categorise_model: str = "gpt-4o-mini"
+    """Says why a run failed, where rules could not."""
     llm_generate_model: str = "gpt-4o"
+    """Writes edits, where no rule has one."""
     llm_timeout: float = 60.0
     """Seconds for one answer."""
     approval_days: Annotated[int, Field(ge=1, le=3650)] = 365
+    """How long an approval is good; what it made live ends with it."""
     lease_minutes: Annotated[int, Field(ge=1)] = 30
+    """How long a claimed review item stays with its reviewer."""
     session_hours: Annotated[int, Field(ge=1)] = 12
+    """How long a login is good."""
     lab: bool = True
     """Whether candidates are tried on disposable machines where they can be made."""
     scenario_dirs: Annotated[tuple[Path, ...], NoDecode] = ()

@@ -185,6 +185,16 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
             await queue.close()
 
 
+def take_over(settings: Settings, executor_id: str) -> int:
+    """Put what a dead worker left unfinished back into the queues; how many pieces. Blocking.
+
+    Raises Conflict if that worker lives: its step in flight would run twice.
+    """
+    from runwright.adapters.durable.takeover import take_over as put_back
+
+    return put_back(settings.durable_url, executor_id)
+
+
 async def with_access(work: Callable[[AccessService], Awaitable[T]], settings: Settings | None = None) -> T:
     """Do something with the access service, directly on this server's database."""
     settings = settings or Settings()

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from runwright.model.principals import Role
 from runwright.surfaces.cli.connect import connect, server_url, store_secret
 from runwright.surfaces.cli.interrupt import run_until_done
 from runwright.surfaces.cli.output import Json, print_json, say, table
@@ -34,6 +33,7 @@ def _password(from_stdin: bool, *, confirm: bool) -> str:
 def _grants(roles: list[str]) -> list[dict[str, str | None]]:
     """`approver` or `operator:acme` as grants. Raises UsageFault on an unknown role."""
     from runwright.model.errors import UsageFault
+    from runwright.model.principals import Role
 
     grants: list[dict[str, str | None]] = []
     for text in roles:
@@ -97,12 +97,15 @@ def login(name: str, password_stdin: PasswordOption = False, json_: Json = False
 
 
 @users.command()
-def logout() -> None:
+def logout(json_: Json = False) -> None:
     """End the session and forget its secret."""
     with connect() as server:
         server.logout()
     store_secret(server_url(), None)
-    say("Logged out.")
+    if json_:
+        print_json({"url": server_url(), "logged_in": False})
+    else:
+        say("Logged out.")
 
 
 @users.command()
@@ -134,11 +137,14 @@ def create_token(
 
 
 @tokens.command("revoke")
-def revoke_token(token_id: str) -> None:
+def revoke_token(token_id: str, json_: Json = False) -> None:
     """End a token at once."""
     with connect() as server:
         server.revoke_token(token_id)
-    say(f"{token_id}: revoked")
+    if json_:
+        print_json({"id": token_id, "revoked": True})
+    else:
+        say(f"{token_id}: revoked")
 
 
 @keys.command("list")

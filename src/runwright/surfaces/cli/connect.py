@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_config_path
-
 if TYPE_CHECKING:
     from runwright.surfaces.client import RunwrightClient
 
@@ -23,6 +21,8 @@ def server_url() -> str:
 
 def session_file() -> Path:
     """Where `runwright user login` keeps session secrets, by server; only its user may read it."""
+    from platformdirs import user_config_path
+
     return Path(os.environ.get("RUNWRIGHT_SESSION_FILE") or user_config_path("runwright") / "sessions.json")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from runwright.model.incidents import Severity
+from runwright.model.severity import Severity
 from runwright.surfaces.cli.connect import connect
 from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, say, table
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ def run_until_done(work: Coroutine[Any, Any, T]) -> T:
 
     On SIGINT or SIGTERM it is cancelled and its cleanup awaited; then KeyboardInterrupt is raised.
     """
+    import asyncio
 
     async def guarded() -> T:
         task = asyncio.ensure_future(work)

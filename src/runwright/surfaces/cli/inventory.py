@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runwright.model.hosts import PolicyMode
+from runwright.model.policy import PolicyMode
 from runwright.surfaces.cli.connect import connect
 from runwright.surfaces.cli.output import Json, print_json, say, table
 

@@ -102,8 +102,12 @@ def list_(json_: Json = False) -> None:
 
 
 @app.command()
-def sweep() -> None:
+def sweep(json_: Json = False) -> None:
     """End and remove machines whose makers are gone."""
     from runwright.surfaces.wiring import machines
 
-    say(f"{run_until_done(machines().sweep())} machines removed")
+    removed = run_until_done(machines().sweep())
+    if json_:
+        print_json({"removed": removed})
+    else:
+        say(f"{removed} machines removed")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runwright.model.executions import ExecutionResult
-from runwright.model.proposals import Improvement
 from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, print_line, say
-from runwright.surfaces.settings import Engine
+from runwright.surfaces.engine import Engine
+
+if TYPE_CHECKING:
+    from runwright.model.executions import ExecutionResult
+    from runwright.model.proposals import Improvement
 
 app = typer.Typer(help="Why a run failed, and what would make its runbook better.", no_args_is_help=True)
 
@@ -26,6 +27,7 @@ def _results(file: Path | None) -> list[ExecutionResult]:
     from pydantic import ValidationError
 
     from runwright.model.errors import Fault, InvalidInput
+    from runwright.model.executions import ExecutionResult
     from runwright.surfaces.cli.files import read_text
 
     sources = [(str(file), 1, read_text(file))] if file else [("stdin", n, t) for n, t in enumerate(sys.stdin, 1)]
@@ -53,6 +55,8 @@ def _results(file: Path | None) -> list[ExecutionResult]:
 @app.command()
 def diagnose(result: ResultFile = None, engine: EngineOption = Engine.AUTO, json_: Json = False) -> None:
     """Print why runs failed. Exit 1 if any stays undetermined."""
+    import asyncio
+
     from runwright.learning.diagnosis import diagnose as ask
     from runwright.model.diagnoses import FailureType
     from runwright.surfaces.wiring import language_model
@@ -82,6 +86,8 @@ def improve(
     json_: Json = False,
 ) -> None:
     """Print proposed edits and the resulting runbook. Exit 1 where an edit is not the right consequence."""
+    import asyncio
+
     from runwright.learning.diagnosis import diagnose as ask
     from runwright.learning.improve import improve as propose
     from runwright.model.errors import UsageFault

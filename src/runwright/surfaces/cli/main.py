@@ -68,15 +68,9 @@ for name, group in (
 
 def main() -> None:
     """Run the command line; every error is a sentence and an exit status, never a traceback."""
-    from runwright.model.errors import RunwrightError
-
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    as_json = "--json" in sys.argv
     try:
         app()
-    except RunwrightError as error:
-        show_error(error, as_json=as_json)
-        sys.exit(error.exit_status)
     except BrokenPipeError:
         # The reader went away (`| head`): nothing is wrong here.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,6 +78,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        from runwright.model.errors import RunwrightError  # late: a call that goes well needs no pydantic
+
+        if isinstance(error, RunwrightError):
+            show_error(error, as_json="--json" in sys.argv)
+            sys.exit(error.exit_status)
         if os.environ.get("RUNWRIGHT_DEBUG"):
             raise
         sys.stderr.write(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runwright.surfaces.cli.connect import connect
 from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, print_line, say, table
+
+if TYPE_CHECKING:
+    from runwright.surfaces.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where this server keeps everything.")]
 
@@ -22,6 +24,8 @@ def serve(
     json_: Json = False,
 ) -> None:
     """Run the server: API, dashboard, and a worker of its own."""
+    import asyncio
+
     from runwright.surfaces.cli.demo.folder import demo_folder, require_demo_folder
     from runwright.surfaces.run import run_server
     from runwright.surfaces.settings import Settings
@@ -44,13 +48,42 @@ def serve(
 def worker(
     child: Annotated[bool, typer.Option("--child", hidden=True, help="Ends when standard input closes.")] = False,
     data_dir: DataDir = None,
+    take_over: Annotated[
+        str | None,
+        typer.Option(
+            "--take-over", metavar="EXECUTOR_ID", help="Put a dead worker's runs back into the queue, and end."
+        ),
+    ] = None,
+    json_: Json = False,
 ) -> None:
     """Run a further worker (with PostgreSQL). It holds no approval key."""
+    import asyncio
+
     from runwright.surfaces.run import run_worker
     from runwright.surfaces.settings import Settings
 
     settings = Settings(data_dir=data_dir) if data_dir else Settings()
-    asyncio.run(run_worker(settings, child=child))
+    if take_over is not None:
+        _take_over(settings, take_over, as_json=json_)
+        return
+
+    def ready() -> None:
+        if json_:
+            print_line({"executor_id": settings.executor_id})
+        elif not child:
+            say(f"Worker {settings.executor_id} takes work. Ctrl-C ends it.")
+
+    asyncio.run(run_worker(settings, child=child, on_ready=ready))
+
+
+def _take_over(settings: Settings, executor_id: str, *, as_json: bool) -> None:
+    from runwright.surfaces.wiring import take_over
+
+    count = take_over(settings, executor_id)
+    if as_json:
+        print_json({"executor_id": executor_id, "put_back": count})
+    else:
+        say(f"{executor_id}: {count} unfinished put back. Any live worker goes on with them.")
 
 
 def doctor(json_: Json = False) -> None:
@@ -97,11 +130,17 @@ def stop(
         say(f"Stopped: {switch.id}. Release it with: runwright release {switch.id}")
 
 
-def release(scope: Annotated[str, typer.Argument(help="global, client:ID or runbook:ID.")] = "global") -> None:
+def release(
+    scope: Annotated[str, typer.Argument(help="global, client:ID or runbook:ID.")] = "global",
+    json_: Json = False,
+) -> None:
     """Let held runs go on."""
     with connect() as server:
         server.release(scope)
-    say(f"Released: {scope}")
+    if json_:
+        print_json({"id": scope, "stopped": False})
+    else:
+        say(f"Released: {scope}")
 
 
 def demo(
