@@ -6,6 +6,7 @@ from problem details (RFC 9457).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -23,7 +24,7 @@ from runwright.model.executions import Event, Execution, ExecutionResult
 from runwright.model.hosts import Host, NewHost
 from runwright.model.incidents import Escalation, Incident, NewIncident
 from runwright.model.principals import Principal
-from runwright.model.reviews import ReviewItem, StopSwitch
+from runwright.model.reviews import ReviewEntry, ReviewItem, StopSwitch
 from runwright.model.versions import RunbookVersion
 
 M = TypeVar("M", bound=BaseModel)
@@ -60,6 +61,19 @@ class AddedRunbook(Record):
 
     version: RunbookVersion
     items: list[ReviewItem]
+
+
+class RunbookLine(Record):
+    """A runbook as lists show it: its versions as far as the caller may see them."""
+
+    runbook_id: str
+    name: str
+    """As the newest version names itself."""
+    versions: int
+    newest: str
+    """Id of the newest version."""
+    live: dict[str, str]
+    """Scope -> id of the version that is live there."""
 
 
 class NewToken(Record):
@@ -116,6 +130,10 @@ class RunwrightClient:
 
     def health(self) -> dict[str, Any]:
         return self._json("GET", "/api/health")
+
+    def description(self) -> dict[str, Any]:
+        """The OpenAPI document of this server."""
+        return self._json("GET", "/api/openapi.json")
 
     def kpis(self) -> dict[str, Any]:
         return self._json("GET", "/api/kpis")
@@ -204,6 +222,10 @@ class RunwrightClient:
     def review(self, subject_id: str) -> ReviewItem:
         return self._record(ReviewItem, "GET", f"/api/review/runbook/{subject_id}")
 
+    def history(self, subject_id: str) -> list[ReviewEntry]:
+        """What happened to an item, oldest first."""
+        return self._all(ReviewEntry, f"/api/review/history/{subject_id}")
+
     def comparison(self, subject_id: str) -> dict[str, Any]:
         return self._json("GET", f"/api/review/comparison/{subject_id}")
 
@@ -268,10 +290,8 @@ class RunwrightClient:
                 return items
 
     def _all(self, model: type[M], path: str, where: Mapping[str, str] | None = None) -> list[M]:
-        from json import dumps
-
         adapter = TypeAdapter(model)
-        return [adapter.validate_json(dumps(item)) for item in self._listing(path, where or {})]
+        return [adapter.validate_json(json.dumps(item)) for item in self._listing(path, where or {})]
 
     def _parse(self, adapter: TypeAdapter[T], answer: httpx2.Response) -> T:
         try:
@@ -312,7 +332,12 @@ class RunwrightClient:
             code = str(data["type"]).removeprefix(PROBLEM_PREFIX)
             faults = [errors.Fault.model_validate(fault) for fault in data.get("faults", [])]
             kind = _ERRORS.get(code, errors.RunwrightError)
-            return kind(str(data.get("detail") or data.get("title")), faults=faults)
+            return kind(
+                str(data.get("found") or data.get("detail") or data["title"]),
+                allowed=str(data.get("allowed") or ""),
+                next_step=str(data.get("next_step") or ""),
+                faults=faults,
+            )
         except (ValueError, KeyError, TypeError, AttributeError):
             return errors.Unavailable(
                 f"Found status {answer.status_code} from {self.base_url} without an explanation.",

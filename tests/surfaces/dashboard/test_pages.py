@@ -48,7 +48,7 @@ async def test_a_stranger_is_led_to_the_login(house: House) -> None:
     async with house.anonymous() as http:
         answer = await http.get("/queue")
         assert answer.status_code == 303
-        assert answer.headers["location"] == "/login"
+        assert answer.headers["location"] == "/login?next=/queue"
         wrong = await http.post("/login", data={"name": "ada", "password": "wrong"})
         assert wrong.status_code == 401
         assert "set-cookie" not in wrong.headers

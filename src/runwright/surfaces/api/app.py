@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +29,8 @@ from runwright.surfaces.services import Services
 MAX_BODY = 1_000_000
 """Bytes of a request."""
 
+TOO_LARGE = f"Found a body over {MAX_BODY} bytes."
+
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]", "testserver")
 
 SECURITY_HEADERS = {
@@ -44,7 +47,11 @@ SECURITY_HEADERS = {
 
 
 class BodyLimit:
-    """Refuses bodies over the limit while they come in, whatever they say of their length."""
+    """Refuses bodies over the limit: before any route by their declared length, else while they come in.
+
+    FastAPI's own `max_body_size` looks only when a body is read, so a route without one would do its work and
+    then answer 413; and its answer is plain text.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -55,7 +62,8 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > MAX_BODY:
-            await self._refuse(scope, receive, send)
+            answer = problems.problem(413, "too-large", TOO_LARGE, allowed="Send less.")
+            await answer(scope, receive, send)
             return
         seen = 0
 
@@ -64,15 +72,10 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > MAX_BODY:
-                # The rest is not read: the app sees a client that went away.
-                return {"type": "http.disconnect"}
+                raise HTTPException(413, TOO_LARGE)
             return message
 
         await self.app(scope, counted, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = problems.problem(413, "too-large", f"Found a body over {MAX_BODY} bytes.", allowed="Send less.")
-        await answer(scope, receive, send)
 
 
 async def _guard_and_label(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -116,6 +119,6 @@ def create_app(services: Services, on_start: Callable[[], Awaitable[None]] | Non
         app.include_router(module.router, prefix="/api")
     app.include_router(dashboard.router)
     app.mount("/static", StaticFiles(packages=[("runwright.surfaces.dashboard", "static")]), name="static")
-    app.middleware("http")(_guard_and_label)
     app.add_middleware(BodyLimit)
+    app.middleware("http")(_guard_and_label)
     return app

@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from runwright.access.permissions import Permission
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import NotFound
-from runwright.model.executions import EventKind, Execution, ExecutionResult, ExecutionStatus
+from runwright.model.executions import Event, EventKind, Execution, ExecutionResult, ExecutionStatus
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing
 from runwright.surfaces.api.guard import Caller, needs, services
@@ -23,6 +23,14 @@ Reader = Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))]
 
 POLL = 0.1
 """Seconds between looks for new events."""
+
+
+_FINAL = frozenset(status.value for status in ExecutionStatus if status.final)
+
+
+def _ends(event: Event) -> bool:
+    """Whether it gives the run's final status. (A run that a switch holds tells `held`, which is no status.)"""
+    return event.kind is EventKind.EXECUTION_STATUS and event.data.get("status") in _FINAL
 
 
 async def _seen(tx: Transaction, caller: Caller, execution_id: str) -> Execution:
@@ -97,23 +105,19 @@ async def events(
     execution: Annotated[Execution, Depends(seen_execution)],
     last_event_id: Annotated[int, Header(ge=0)] = 0,
 ) -> AsyncIterable[ServerSentEvent]:
-    """Ends after the event that gives the run's final status."""
+    """Those after `Last-Event-ID`, from the first without it. Ends with the run."""
     store, execution_id = services(request).store, execution.id
     after = last_event_id
-    quiet = 0
     while not await request.is_disconnected():
         async with store.reading() as tx:
+            # The row before the events: both are written in one transaction, so a final row has its last event.
+            over = (await tx.executions.get(execution_id, client=EVERY_CLIENT)).status.final
             found = await tx.events.since(after, client=EVERY_CLIENT, subject_id=execution_id)
         for event in found:
             after = event.sequence
             yield ServerSentEvent(raw_data=event.model_dump_json(), event=event.kind.value, id=str(event.sequence))
-            if event.kind is EventKind.EXECUTION_STATUS and ExecutionStatus(event.data["status"]).final:
+            if _ends(event):
                 return
-        quiet = 0 if found else quiet + 1
-        if quiet * POLL > 5:
-            # Its last event may have been trimmed: the row is the truth.
-            async with store.reading() as tx:
-                if (await tx.executions.get(execution_id, client=EVERY_CLIENT)).status.final:
-                    return
-            quiet = 0
+        if over and not found:
+            return
         await asyncio.sleep(POLL)

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from runwright.access.permissions import Permission, allows, clients_of
+from runwright.model.clients import client_scope
 from runwright.model.errors import Forbidden, NotFound, Unauthenticated
+from runwright.model.ids import ALL
 from runwright.model.ports.store import EVERY_CLIENT
 from runwright.model.principals import Principal, Session
 from runwright.surfaces.services import Services
@@ -48,6 +50,11 @@ class Caller:
         clients = self.clients()
         return {} if clients is None else {column: tuple(sorted(clients)) or ("",)}
 
+    def scopes(self) -> dict[str, Any]:
+        """The filter that keeps library records to the scopes the caller may read: the library's and their own."""
+        clients = self.clients()
+        return {} if clients is None else {"scope": (ALL, *(client_scope(client) for client in sorted(clients)))}
+
     def sees(self, client_id: str | None) -> bool:
         """Whether a record of this client (None: the library) may be shown."""
         return self.permission is not None and allows(self.principal, self.permission, client_id)
@@ -62,6 +69,12 @@ class Caller:
         """For services that take one client: the only one, or every one (they check the principal again)."""
         clients = self.clients()
         return next(iter(clients)) if clients is not None and len(clients) == 1 else EVERY_CLIENT
+
+
+def known_caller(request: Request) -> Caller | None:
+    """The caller, if the request got as far as that; for pages that tell of an error."""
+    found = getattr(request.state, "caller", None)
+    return found if isinstance(found, Caller) else None
 
 
 def services(request: Request) -> Services:
@@ -139,6 +152,7 @@ def needs(permission: Permission | None) -> Callable[[Request], Awaitable[Caller
     async def dependency(request: Request) -> Caller:
         known = await authenticate(request)
         caller = Caller(known.principal, known.session, known.secret, permission)
+        request.state.caller = caller
         if permission is not None and caller.clients() == frozenset() and not caller.sees(None):
             raise Forbidden(
                 f"Found {known.principal.name} without {permission.value}.", next_step="Ask an admin for a grant."

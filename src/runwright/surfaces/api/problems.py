@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -45,8 +46,8 @@ STATUS: dict[type[RunwrightError], int] = {
 
 MEDIA_TYPE = "application/problem+json"
 
-ErrorPage = Callable[[Request, int, str, str], Response]
-"""Request, status, code, detail -> a page."""
+ErrorPage = Callable[[Request, dict[str, Any]], Awaitable[Response]]
+"""Request and problem -> a page."""
 
 
 def status_of(error: RunwrightError) -> int:
@@ -87,25 +88,25 @@ def _faults(found: list[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _answer(request: Request, made: JSONResponse, code: str, detail: str) -> Response:
+async def _answer(request: Request, made: JSONResponse) -> Response:
     """The problem itself for programs; the same as a page for whoever asked for a page."""
     pages: ErrorPage | None = getattr(request.app.state, "error_page", None)
-    if pages is None or request.url.path.startswith("/api"):
+    if pages is None or request.url.path.startswith(("/api/", "/static/")):
         return made
-    return pages(request, made.status_code, code, detail)
+    return await pages(request, json.loads(bytes(made.body)))
 
 
 async def _ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, RunwrightError):
         raise error
-    return _answer(request, error_problem(error), error.code, str(error))
+    return await _answer(request, error_problem(error))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError | ValidationError):
         raise error
-    text, code = "The request was refused.", errors.InvalidInput.code
-    return _answer(request, problem(422, code, text, faults=_faults(list(error.errors()))), code, text)
+    faults = _faults(list(error.errors()))
+    return await _answer(request, problem(422, errors.InvalidInput.code, "The request was refused.", faults=faults))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -113,7 +114,7 @@ async def _http(request: Request, error: Exception) -> Response:
         raise error
     codes = {404: errors.NotFound.code, 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
     code = codes.get(error.status_code, f"http-{error.status_code}")
-    return _answer(request, problem(error.status_code, code, str(error.detail)), code, str(error.detail))
+    return await _answer(request, problem(error.status_code, code, str(error.detail)))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
@@ -121,7 +122,7 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     reference = secrets.token_hex(6)
     log.error("unexpected error, reference %s", reference, exc_info=error)
     text = f"Something went wrong here; the server's log has it under {reference}."
-    return _answer(request, problem(500, RunwrightError.code, text), RunwrightError.code, text)
+    return await _answer(request, problem(500, RunwrightError.code, text))
 
 
 def install(app: FastAPI, error_page: ErrorPage | None = None) -> None:

@@ -11,7 +11,7 @@ from runwright.model.audit import SYSTEM_CHAIN, AuditEntry
 from runwright.model.ports.store import EVERY_CLIENT
 from runwright.model.reviews import StopSwitch
 from runwright.surfaces.api.bodies import body_of, json_body, openapi
-from runwright.surfaces.api.forms import ERRORS, Limit, Listing, StopForm
+from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, StopForm
 from runwright.surfaces.api.guard import Caller, needs, services
 from runwright.surfaces.figures import figures
 
@@ -20,14 +20,24 @@ router = APIRouter(tags=["system"], responses=ERRORS)
 
 @router.get("/stops", summary="Stop switches that are set.")
 async def list_stops(
-    request: Request, caller: Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))]
+    request: Request,
+    caller: Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))],
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> Listing[StopSwitch]:
+    found: list[StopSwitch] = []
     async with services(request).store.reading() as tx:
-        page = await tx.switches.page(client=EVERY_CLIENT, limit=200)
-    seen = [
-        item for item in page.items if not item.id.startswith("client:") or caller.sees(item.id.removeprefix("client:"))
-    ]
-    return Listing(items=seen)
+        while True:
+            page = await tx.switches.page(client=EVERY_CLIENT, cursor=cursor, limit=limit - len(found))
+            found += (switch for switch in page.items if _concerns(caller, switch))
+            cursor = page.next_cursor
+            if cursor is None or len(found) >= limit:
+                return Listing(items=found, next_cursor=cursor)
+
+
+def _concerns(caller: Caller, switch: StopSwitch) -> bool:
+    """The global switch and those of runbooks concern everyone; a client's only who may see that client."""
+    return not switch.id.startswith("client:") or caller.sees(switch.id.removeprefix("client:"))
 
 
 @router.post("/stops", status_code=201, openapi_extra=body_of(StopForm), summary="Hold every run of a scope.")
