@@ -47,7 +47,8 @@ class OpenRecord(Record):
 
     model_config = ConfigDict(extra="allow")
 
-    extra: dict[str, Any] = Field(default_factory=dict)
+    extra: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """Fields of a newer form or of another tool, as they came. Not written where there are none."""
 
     @model_validator(mode="after")
     def _keep_unknown(self) -> Self:

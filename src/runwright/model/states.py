@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runwright.model.base import OpenRecord, Record
+from runwright.model.base import OpenRecord
 
 
-class ServiceFact(Record):
+class ServiceFact(OpenRecord):
     name: str
     active: str
     """As systemd says: active, inactive, failed, activating."""
@@ -15,7 +15,7 @@ class ServiceFact(Record):
     restarts: int | None = None
 
 
-class DiskFact(Record):
+class DiskFact(OpenRecord):
     mount: str
     filesystem: str
     size_kb: int
@@ -25,28 +25,28 @@ class DiskFact(Record):
     inodes_used_percent: float | None = None
 
 
-class ProcessFact(Record):
+class ProcessFact(OpenRecord):
     pid: int
     name: str
     cpu_percent: float
     rss_kb: int
 
 
-class PortFact(Record):
+class PortFact(OpenRecord):
     protocol: str
     address: str
     port: int
     process: str | None = None
 
 
-class MemoryFact(Record):
+class MemoryFact(OpenRecord):
     total_kb: int
     available_kb: int
     swap_total_kb: int = 0
     swap_free_kb: int = 0
 
 
-class MissingFact(Record):
+class MissingFact(OpenRecord):
     """A fact that could not be read, and why."""
 
     fact: str
@@ -76,7 +76,7 @@ class HostState(OpenRecord):
     missing: tuple[MissingFact, ...] = ()
 
 
-class StateChange(Record):
+class StateChange(OpenRecord):
     """One difference that means something: `service nginx: inactive -> active`."""
 
     path: str

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from runwright.model.base import Record
+from runwright.model.base import OpenRecord
 
 
 class VerificationOutcome(StrEnum):
@@ -16,7 +16,7 @@ class VerificationOutcome(StrEnum):
     UNVERIFIABLE = "unverifiable"
 
 
-class Check(Record):
+class Check(OpenRecord):
     """One check made on the host."""
 
     id: str
@@ -30,7 +30,7 @@ class Check(Record):
     seconds: float = 0.0
 
 
-class Verification(Record):
+class Verification(OpenRecord):
     """The combined verdict, with its method, evidence and an explained confidence."""
 
     outcome: VerificationOutcome
