@@ -176,6 +176,17 @@ async def test_stopping_names_method_and_count(rig: Rig, free_id: str) -> None:
     assert not done.timed_out
 
 
+async def test_stopping_a_finished_attempt_ends_what_it_left(rig: Rig, free_id: str) -> None:
+    await rig.session.run_attempt(free_id, sh("true"))
+    report = await rig.session.stop_attempt(free_id)
+    assert (report.ended, report.survivors, report.method) == (0, (), "none")
+    seconds = str(900000 + int.from_bytes(os.urandom(3), "big"))
+    other = f"{free_id}-2"
+    await rig.session.run_attempt(other, sh(f"setsid sleep {seconds} >/dev/null 2>&1 &"))
+    assert (await rig.session.stop_attempt(other)).ended == 1
+    assert not processes_with(f"sleep\0{seconds}".encode())
+
+
 async def test_a_daemon_left_by_a_step_lives_on_and_holds_nothing(rig: Rig, free_id: str) -> None:
     seconds = str(400000 + int.from_bytes(os.urandom(3), "big"))
     begun = time.monotonic()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from runwright.adapters.hosts.cgroups import MachineGroups
 from runwright.adapters.hosts.changes import Snapshot, compare, snapshot
+from runwright.adapters.hosts.flags import FlagDesk
+from runwright.adapters.hosts.kernel import MS_BIND, mount, within
 from runwright.adapters.hosts.machine_state import MachineState, process_name
 from runwright.adapters.hosts.mask import ROOT
 from runwright.adapters.hosts.nspawn import ENVIRONMENT, NspawnTransport, entering
@@ -39,11 +41,14 @@ START = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; 
 class BootedMachine:
     """The `Machine` port. Made by `boot_process`."""
 
-    def __init__(self, state: MachineState, groups: MachineGroups, session: HostSession, clock: Clock) -> None:
+    def __init__(
+        self, state: MachineState, groups: MachineGroups, session: HostSession, clock: Clock, desk: FlagDesk
+    ) -> None:
         self._state = state
         self._groups = groups
         self._session = session
         self._clock = clock
+        self._desk = desk
         self._mark: Snapshot | None = None
         self._scripts = 0
 
@@ -57,6 +62,7 @@ class BootedMachine:
 
     def closing(self) -> None:
         """Nothing of the machine is asked for any more."""
+        self._desk.close()
         self._mark = None
 
     async def script(self, text: str, timeout: float) -> ScriptResult:
@@ -164,6 +170,9 @@ async def boot_process(
     # the same record for the caller, who removes the machine by it, and for whoever connects to it
     running = state.model_copy(update={"leader": found, "capabilities": capabilities, "groups": paths})
     running.store()
+    await undisturbed(asyncio.to_thread(_tidy, leader))
+    desk = FlagDesk(leader, state.uid_base)
+    await desk.open()
     session = ShellSession(
         HostIdentity(host_id=state.name, kind="nspawn", lab_machine=state.name),
         NspawnTransport(state.name),
@@ -171,7 +180,21 @@ async def boot_process(
         clock=clock,
     )
     await session.prepare()
-    return BootedMachine(running, groups, session, clock)
+    return BootedMachine(running, groups, session, clock, desk)
+
+
+def _tidy(leader: int) -> None:
+    """Cover the two paths of the host that systemd-nspawn mounts in a machine: df would show the host's disk.
+
+    They are locked and cannot be unmounted; the machine's own file and an empty directory go over them.
+    """
+
+    def cover() -> None:
+        for own, place in (("/usr/lib/os-release", "/run/host/os-release"), ("/boot", "/run/host/incoming")):
+            if Path(place).exists():
+                mount(own, Path(place), flags=MS_BIND)
+
+    within(leader, "mnt", cover)
 
 
 async def _ready(told: socket.socket, over: asyncio.Future[int]) -> int | None:

@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 MS_BIND = 0x1000
 MS_PRIVATE = 0x40000
@@ -23,6 +25,10 @@ _AT_EMPTY_PATH = 0x1000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_IDMAP = 0x00100000
+
+_CLONE_FS = 0x200
+
+T = TypeVar("T")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -139,6 +145,32 @@ def mount_mapped(source: Path, target: Path, namespace: int) -> None:
         )
     finally:
         os.close(tree)
+
+
+def within(pid: int, namespace: str, work: Callable[[], T]) -> T:
+    """Do something in a namespace (`net`, `mnt`) of another process. Raises what the work raises, and OSError.
+
+    In a thread of its own: setns(2) moves the calling thread alone, and the thread ends with the work.
+    """
+    results: list[T] = []
+    problems: list[Exception] = []
+
+    def enter() -> None:
+        try:
+            with Path(f"/proc/{pid}/ns/{namespace}").open("rb") as file:
+                if namespace == "mnt":
+                    _checked(_libc.unshare(_CLONE_FS), "unshare")
+                _checked(_libc.setns(file.fileno(), 0), f"setns {namespace}")
+            results.append(work())
+        except Exception as problem:  # noqa: BLE001 - raised again in the caller's thread
+            problems.append(problem)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    if problems:
+        raise problems[0]
+    return results[0]
 
 
 def start_time(pid: int) -> int | None:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from runwright.adapters.hosts.quoting import tool
+
 ROOT = "m"
 
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -135,6 +137,8 @@ def _write_etc(mask: Mask, hostname: str, building: bool) -> None:
         if Path("/usr/sbin/policy-rc.d").exists():  # container images forbid services to start by it
             mask.hide("/usr/sbin/policy-rc.d")
         mask.write("/etc/resolv.conf", "")
+        for name in ("chattr.pl", "mount.sh"):
+            mask.write(f"/usr/local/sbin/{Path(name).stem}", tool(name), 0o755)
         for name in NOT_OURS:
             if Path(f"/etc/systemd/system/{name}.target.wants").is_dir():
                 mask.hide(f"/etc/systemd/system/{name}.target.wants")

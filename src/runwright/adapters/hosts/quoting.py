@@ -72,6 +72,12 @@ def payload(text: str, values: Mapping[str, str], marker: str) -> bytes:
 
 
 @cache
+def tool(file: str) -> str:
+    """One of the tools of `sh/` that are put into machines."""
+    return files("runwright.adapters.hosts").joinpath("sh", file).read_text()
+
+
+@cache
 def program(name: str) -> bytes:
     """One of the constant programs of `sh/`, without its comments."""
     text = files("runwright.adapters.hosts").joinpath("sh", f"{name}.sh").read_bytes()

@@ -144,12 +144,16 @@ class ShellSession:
     async def _stop(self, attempt_id: str, *, bury: str) -> StopReport:
         """`bury`: an attempt that has not begun never will."""
         place = self._ready()
-        report = parse_stop(await self._ask("stop", id=check_attempt_id(attempt_id), base=place.base, bury=bury))
+        report = parse_stop(
+            await self._ask("stop", id=check_attempt_id(attempt_id), base=place.base, bury=bury, also="")
+        )
         if not report.survivors or place.uid == 0:
             return report
         # what runs as another user is out of this user's reach: once more, through sudo where it is allowed
         try:
-            again = parse_stop(await self._ask("stop", argv=SUDO_SHELL, id=attempt_id, base=place.base, bury=""))
+            left = " ".join(str(pid) for pid in report.survivors)
+            answer = await self._ask("stop", argv=SUDO_SHELL, id=attempt_id, base=place.base, bury="", also=left)
+            again = parse_stop(answer)
         except HostUnreachable:
             return report
         return again.model_copy(update={"ended": report.ended + again.ended})
@@ -183,7 +187,7 @@ class ShellSession:
                 await self._drain(channel, streams)
         except (TimeoutError, asyncio.CancelledError) as problem:
             channel.kill()
-            await undisturbed(self._ask("stop", id=marker, base="", bury=""))
+            await undisturbed(self._ask("stop", id=marker, base="", bury="", also=""))
             if isinstance(problem, asyncio.CancelledError):
                 raise
             timed_out = True

@@ -24,8 +24,7 @@ fi
 read -r boot </proc/sys/kernel/random/boot_id
 read -r stat </proc/$$/stat
 set -- ${stat##*) }
-shift 19
-printf '%s\n' "$boot" "$$" "$1" "$own" "$become" >"$d/meta" || fail "no room for the attempt's files in $d"
+printf '%s\n' "$boot" "$$" "${20}" "$own" "$become" >"$d/meta" || fail "no room for the attempt's files in $d"
 [ -z "$secrets" ] || printf '%s' "$secrets" >"$d/secrets" || fail "no room for the attempt's files in $d"
 printf '%s' "$step" >"$d/step" || fail "no room for the attempt's files in $d"
 mkfifo "$d/o" "$d/e" || fail "no pipes could be made in $d"

@@ -25,8 +25,7 @@ look() {
   if [ -n "$stat" ]; then
     set -- ${stat##*) }
     case $1 in Z | X) stat= ;; esac
-    shift 19 2>/dev/null
-    [ "$1" = "$start" ] || stat=
+    [ "${20}" = "$start" ] || stat=
   fi
   [ -n "$stat" ] && return 0
   { read -r code <"$d/exit"; } 2>/dev/null
