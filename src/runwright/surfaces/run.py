@@ -42,13 +42,14 @@ async def run_server(settings: Settings, on_ready: Callable[[str], None]) -> Non
             await first_start(services)
             worker = WorkerProcess(settings)
             await worker.start()
-            sweeping = asyncio.ensure_future(_sweep(services.loop.sweep, stop))
+            sweeping = asyncio.ensure_future(_sweep(lambda: _keep_up(services), stop))
             supervising = asyncio.ensure_future(worker.supervise(stop))
             try:
                 await serve_app(create_app(services), bound, stop, lambda: on_ready(url))
             finally:
                 stop.set()
                 await asyncio.gather(supervising, sweeping)
+                await services.checkpoint()
 
 
 async def run_worker(settings: Settings, *, child: bool, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -95,6 +96,14 @@ async def first_start(services: Services) -> None:
                     clock=services.clock,
                     reason="Comes with Runwright. Nothing of it runs before a person approves it.",
                 )
+
+
+async def _keep_up(services: Services) -> int:
+    """What wants doing now and then: queue what was left, end what expired, sign the audit heads."""
+    found = await services.loop.sweep()
+    await services.reviews.expire_due()
+    await services.checkpoint()
+    return found
 
 
 async def _sweep(sweep: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,5 +30,7 @@ class Services:
     loop: Dispatcher
     inventory: Inventory
     switches: StopSwitches
+    checkpoint: Callable[[], Awaitable[None]]
+    """Sign the heads of all audit chains into the file beside the database, if they moved."""
     engine: Callable[[], dict[str, Any]]
     """How learning works here: `{"engine": "rules"}`, or the models' names."""

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from runwright.access.audit import ChainFault, read_chain, verify_chain
+from runwright.access.checkpoints import ChainHead, heads_of, make_checkpoint, open_checkpoint, verify_checkpoint
 from runwright.access.service import AccessService
 from runwright.access.settings import AccessSettings
 from runwright.adapters.clock import SystemClock
-from runwright.adapters.keys import EnvironmentSigner, FileKeyring, FileSigner
+from runwright.adapters.keys import CheckpointFile, EnvironmentSigner, FileKeyring, FileSigner
 from runwright.adapters.secrets import FileSecrets
 from runwright.adapters.storage import claim_server, open_store
 from runwright.loop import Dispatcher, LoopWorker
@@ -21,6 +22,7 @@ from runwright.model.ports.clock import Clock
 from runwright.model.ports.hosts import HostConnector
 from runwright.model.ports.llm import LanguageModel
 from runwright.model.ports.machines import Machines
+from runwright.model.ports.signing import Signer
 from runwright.model.ports.store import Store
 from runwright.review.service import ReviewService
 from runwright.review.settings import ReviewSettings
@@ -103,6 +105,25 @@ def engine_status(settings: Settings) -> dict[str, Any]:
     return {"engine": "llm", "categorise": settings.llm_categorise_model, "generate": settings.llm_generate_model}
 
 
+class _Checkpoints:
+    """Signs the heads of the audit chains into a file outside the database (promise 8)."""
+
+    def __init__(self, store: Store, clock: Clock, key: Signer, file: CheckpointFile) -> None:
+        self._store, self._clock, self._key, self._file = store, clock, key, file
+        self._last: tuple[ChainHead, ...] = ()
+
+    async def __call__(self) -> None:
+        """Append a checkpoint unless nothing was recorded since the last."""
+        heads = await heads_of(self._store)
+        if heads and heads != self._last:
+            self._file.append(make_checkpoint(heads, self._key, self._clock.now()))
+            self._last = heads
+
+
+def _checkpoint_file(settings: Settings) -> CheckpointFile:
+    return CheckpointFile(settings.data_dir / "audit-checkpoints.jsonl")
+
+
 def _access(store: Store, clock: Clock, settings: Settings) -> AccessService:
     return AccessService(store, clock, AccessSettings(session_hours=settings.session_hours))
 
@@ -147,6 +168,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 loop=Dispatcher(store, clock, queue),
                 inventory=Inventory(store, clock),
                 switches=StopSwitches(store, clock),
+                checkpoint=_Checkpoints(store, clock, key, _checkpoint_file(settings)),
                 engine=lambda: engine_status(settings),
             )
         finally:
@@ -210,6 +232,14 @@ async def audit_chains() -> dict[str, tuple[AuditEntry, ...]]:
         return {name: await read_chain(store, name) for name in names}
 
 
-def verify_audit(entries: tuple[AuditEntry, ...]) -> tuple[ChainFault, ...]:
-    """What is wrong with a chain."""
-    return verify_chain(entries)
+async def verify_audit() -> tuple[dict[str, tuple[AuditEntry, ...]], tuple[ChainFault, ...]]:
+    """Every chain, and what is wrong with any: within it, or against what was signed of it outside the database.
+
+    Raises Tampered where a signed checkpoint was edited itself.
+    """
+    settings = Settings()
+    chains = await audit_chains()
+    faults = [fault for entries in chains.values() for fault in verify_chain(entries)]
+    for line in _checkpoint_file(settings).lines():
+        faults += verify_checkpoint(open_checkpoint(keyring(settings), line), chains)
+    return chains, tuple(dict.fromkeys(faults))

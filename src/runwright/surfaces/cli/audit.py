@@ -16,19 +16,24 @@ Chain = Annotated[str | None, typer.Option("--chain", help="A client id, or `sys
 
 @app.command()
 def verify(chain: Chain = None, json_: Json = False) -> None:
-    """Check every chain in this server's database. Exit 1 naming each edited, removed or reordered entry."""
-    from runwright.surfaces.wiring import audit_chains, verify_audit
+    """Check the chains in this server's database, and against the checkpoints signed outside it.
 
-    chains = run_until_done(audit_chains())
-    names = [chain] if chain else list(chains)
-    faults = {name: [str(fault) for fault in verify_audit(chains.get(name, ()))] for name in names}
+    Exit 1 naming each edited, removed, inserted or reordered entry.
+    """
+    from runwright.surfaces.wiring import verify_audit
+
+    chains, found = run_until_done(verify_audit())
+    names = [chain] if chain else sorted({*chains, *(fault.chain for fault in found)})
+    faults = {name: [fault for fault in found if fault.chain == name] for name in names}
     if json_:
-        print_json({name: {"entries": len(chains.get(name, ())), "faults": found} for name, found in faults.items()})
+        print_json(
+            {name: {"entries": len(chains.get(name, ())), "faults": faults[name]} for name in names},
+        )
     else:
-        for name, found in faults.items():
-            say(f"{name}: {len(chains.get(name, ()))} entries, {'intact' if not found else 'BROKEN'}")
-            for fault in found:
-                say(f"  {fault}")
+        for name in names:
+            say(f"{name}: {len(chains.get(name, ()))} entries, {'intact' if not faults[name] else 'BROKEN'}")
+            for fault in faults[name]:
+                say(f"  {fault.text}")
     raise typer.Exit(NEGATIVE if any(faults.values()) else POSITIVE)
 
 
