@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -133,3 +135,11 @@ def test_nothing_that_differs_is_folded() -> None:
     assert [(row.left, row.right) for row in made if row.kind == "changed"] == [("line 20", "LINE 20")]
     assert [row.right for row in made if row.kind == "added"] == ["line 40"]
     assert {row.left for row in made if row.kind == "skip"} == {"17 equal lines", "13 equal lines"}
+
+
+def test_the_picture_of_the_readme_is_one_and_small() -> None:
+    picture = Path(__file__).parents[3] / "docs" / "images" / "review.png"
+    data = picture.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">I", data[16:20])[0] == 1280
+    assert len(data) < 300_000
