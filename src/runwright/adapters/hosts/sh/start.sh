@@ -15,6 +15,8 @@ set -C # with noclobber the redirection is O_EXCL: whoever creates the file owns
 if { true >"$d/claim"; } 2>/dev/null; then
   set +C
 elif [ -e "$d/claim" ]; then
+  # over or buried already: the group just made is nobody's
+  [ -z "$own" ] || [ ! -e "$d/exit" ] || rmdir "$own" 2>/dev/null
   printf '%s K\n' "$nonce" >&2
   exit 0
 else
