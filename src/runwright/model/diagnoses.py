@@ -11,7 +11,7 @@ from runwright.model.ids import ClientId, digest
 
 
 class FailureType(StrEnum):
-    """Why a run did not end its incident; the truth table is DESIGN section 1."""
+    """Why a run did not end its incident; `docs/reference/glossary.md` says what each means."""
 
     WRONG_DIAGNOSIS = "wrong_diagnosis"
     WRONG_RUNBOOK = "wrong_runbook"
@@ -134,7 +134,7 @@ class DiagnosisMethod(StrEnum):
 
 
 class Diagnosis(OpenRecord):
-    """The public form of `learn diagnose`."""
+    """What `runwright learn diagnose` prints: why a run failed, and what shows it."""
 
     failure_type: FailureType
     confidence: float = Field(ge=0, le=1)

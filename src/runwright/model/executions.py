@@ -97,7 +97,7 @@ class ExecutionError(OpenRecord):
 
 
 class ExecutionResult(OpenRecord):
-    """The public form of DESIGN section 6: the whole telemetry of one run."""
+    """The whole telemetry of one run: what any executor may hand to `runwright learn`."""
 
     schema_: str = Field(default=RESULT_SCHEMA, alias="schema")
     execution_id: str

@@ -27,7 +27,7 @@ class Expectation(StrEnum):
 
 
 class Scenario(Record):
-    """`schema: runwright/scenario/v1`."""
+    """A real fault as data: how to build the healthy thing, break it, and tell both apart."""
 
     schema_: Literal["runwright/scenario/v1"] = Field(alias="schema")
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,200}$")
@@ -97,7 +97,7 @@ class TrialStage(OpenRecord):
 
 
 class TrialReport(OpenRecord):
-    """The public form of `lab trial`."""
+    """What `runwright lab trial` prints: how a runbook did on one fault."""
 
     scenario: str
     outcome: TrialOutcome

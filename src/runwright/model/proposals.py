@@ -78,7 +78,7 @@ Edit = Annotated[
 
 
 class Improvement(OpenRecord):
-    """The public form of `learn improve`. Either a candidate, or `refused` with the reason."""
+    """What `runwright learn improve` prints: either a candidate, or `refused` with the reason."""
 
     diagnosis: Diagnosis
     edits: tuple[Edit, ...] = ()

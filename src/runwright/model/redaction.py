@@ -105,7 +105,7 @@ class Found(OpenRecord):
 
 
 class Redacted(OpenRecord):
-    """The public form `redact` of DESIGN section 6."""
+    """What `runwright redact` prints: the text with every secret masked, and where they were."""
 
     text: str
     found: tuple[Found, ...] = ()

@@ -42,7 +42,7 @@ class RiskFinding(Record):
 
 
 class RiskReport(OpenRecord):
-    """The public form `risk` of DESIGN section 6."""
+    """What `runwright risk` prints: the verdict over a text, and the rules it rests on."""
 
     verdict: RiskVerdict = RiskVerdict.OK
     classes: tuple[RiskClass, ...] = ()

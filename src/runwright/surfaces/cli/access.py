@@ -150,9 +150,11 @@ def revoke_token(token_id: str, json_: Json = False) -> None:
 @keys.command("list")
 def list_keys(json_: Json = False) -> None:
     """Public keys by which this installation checks approvals."""
+    from runwright.surfaces.settings import Settings
     from runwright.surfaces.wiring import keyring
 
-    found = keyring().public_keys()
+    settings = Settings()
+    found = keyring(settings).public_keys() if settings.public_keys_dir.is_dir() else {}
     if json_:
         print_json({key: value.hex() for key, value in found.items()})
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from runwright.surfaces.cli.interrupt import run_until_done
-from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, print_line, say
+from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, AlwaysJson, Json, print_json, print_line, say
 
 app = typer.Typer(help="The audit chains: verify, export.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def verify(chain: Chain = None, json_: Json = False) -> None:
 
 
 @app.command()
-def export(chain: Chain = None) -> None:
+def export(chain: Chain = None, json_: AlwaysJson = True) -> None:
     """All entries as JSON lines."""
     from runwright.surfaces.wiring import audit_chains
 

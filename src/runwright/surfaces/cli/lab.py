@@ -9,6 +9,7 @@ import typer
 
 from runwright.surfaces.cli.interrupt import run_until_done
 from runwright.surfaces.cli.output import NEGATIVE, NO_VERDICT, POSITIVE, Json, print_json, say
+from runwright.surfaces.cli.published import stamped
 
 if TYPE_CHECKING:
     from runwright.lab.check import CheckReport
@@ -71,7 +72,8 @@ def trial(
         run_trials(machines(), loaded, found, system_clock(), jobs=jobs, watchers=Watchers(report=show))
     )
     if json_:
-        print_json(reports[0] if len(reports) == 1 else reports)
+        forms = [stamped("trial", report) for report in reports]
+        print_json(forms[0] if len(forms) == 1 else forms)
     if all(report.outcome is TrialOutcome.INVALID for report in reports):
         raise typer.Exit(NO_VERDICT)
     raise typer.Exit(POSITIVE if all(report.right for report in reports) else NEGATIVE)

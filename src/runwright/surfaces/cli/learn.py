@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, print_line, say
+from runwright.surfaces.cli.published import stamped
 from runwright.surfaces.engine import Engine
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def diagnose(result: ResultFile = None, engine: EngineOption = Engine.AUTO, json
         answer = asyncio.run(ask(item, model=model, runbooks={}))
         undetermined = undetermined or answer.failure_type is FailureType.UNDETERMINED
         if result is None:
-            print_line(answer)
+            print_line(stamped("diagnosis", answer))
         elif json_:
-            print_json(answer)
+            print_json(stamped("diagnosis", answer))
         else:
             say(f"{answer.failure_type.value} ({answer.confidence:.0%}, by {answer.method.value})", style="bold")
             say(answer.reasoning)
@@ -108,9 +109,9 @@ def improve(
         answer = asyncio.run(both())
         refused = refused or answer.refused is not None
         if result is None:
-            print_line(answer)
+            print_line(stamped("improvement", answer))
         elif json_:
-            print_json(answer)
+            print_json(stamped("improvement", answer))
         else:
             _show(answer)
     raise typer.Exit(NEGATIVE if refused else POSITIVE)

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
+AlwaysJson = Annotated[bool, typer.Option("--json", help="Taken for uniformity: this command always prints JSON.")]
+
 POSITIVE, NEGATIVE, USAGE, NO_VERDICT = 0, 1, 2, 3
 """Exit status of every command: positive verdict, negative, usage, no verdict."""
+
+
+UNFOLDED = 10_000
+"""Columns: wider than any row."""
 
 
 @cache
@@ -26,7 +32,10 @@ def console() -> Console:
     """Standard output. Markup is off: what comes from telemetry is never read as style."""
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+    if sys.stdout.isatty():
+        return Console(markup=False, highlight=False)
+    # Into a pipe nothing is folded: an id that is broken over two lines cannot be found or copied.
+    return Console(markup=False, highlight=False, soft_wrap=True, width=UNFOLDED)
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runwright.surfaces.cli.connect import connect
-from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, say, table
+from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, AlwaysJson, Json, print_json, say, table
 
 app = typer.Typer(help="Runbooks and their versions.", no_args_is_help=True)
 
@@ -59,7 +59,7 @@ def diff(old: Path, new: Path, json_: Json = False) -> None:
 
 
 @app.command()
-def schema() -> None:
+def schema(json_: AlwaysJson = True) -> None:
     """Print the JSON Schema of the runbook language."""
     from runwright.runbooks.schema import json_schema
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, print_line, say
+from runwright.surfaces.cli.published import stamped
 
 
 def _lines(field: str) -> list[str]:
@@ -49,7 +50,7 @@ def risk(
         report = assess_command(command)
         refused = report.verdict is RiskVerdict.REFUSE
         if json_:
-            print_json(report)
+            print_json(stamped("risk", report))
         else:
             classes = ", ".join(item.value for item in report.classes) or "no risk class"
             say(f"{report.verdict.value}: {classes}")
@@ -60,7 +61,7 @@ def risk(
         for text in _lines("command"):
             report = assess_command(text)
             refused = refused or report.verdict is RiskVerdict.REFUSE
-            print_line({"command": text, **report.model_dump(mode="json")})
+            print_line({**stamped("risk", report), "command": text})
     raise typer.Exit(NEGATIVE if refused else POSITIVE)
 
 
@@ -76,14 +77,14 @@ def redact(
         answer = mask(text)
         found = bool(answer.found)
         if json_:
-            print_json(answer)
+            print_json(stamped("redact", answer))
         else:
             say(answer.text)
     else:
         for line in _lines("text"):
             answer = mask(line)
             found = found or bool(answer.found)
-            print_line(answer)
+            print_line(stamped("redact", answer))
     raise typer.Exit(NEGATIVE if found else POSITIVE)
 
 
