@@ -23,7 +23,7 @@ def tampered(server: Server, *statements: str) -> None:
 
 
 EDITS = {
-    "edited": "UPDATE audit_log SET document = replace(document, '"actor":"', '"actor":"x') WHERE sequence = 1",
+    "edited": "UPDATE audit_log SET document = replace(document, '.submit', '.approve') WHERE sequence = 1",
     "removed": "DELETE FROM audit_log WHERE chain = 'system' AND sequence = 2",
     "cut off": "DELETE FROM audit_log WHERE chain = 'system' AND sequence >= 3",
 }

@@ -49,6 +49,8 @@ fi; :
 
 _APPEND = 0o2000
 _LOG = re.compile(r"(^|/)(logs?|journal)/|\.(log|out|err)(\.\d+)?$", re.IGNORECASE)
+_OWN_BUSINESS = re.compile(r"(-wal|-journal|-shm|\.tmp|\.swp|\.pid|\.lock)$|^(/tmp|/var/tmp|/run|/dev/shm)/")
+"""What programs cut and delete by themselves as they work: write-ahead logs, scratch files."""
 _FULL_WITHIN = 60.0
 """Seconds: a disk that fills again within these is not healed."""
 _GROWTH_KB = 1024
@@ -268,7 +270,7 @@ def _writers(now: DiskFacts, before: DiskFacts) -> Iterator[Finding]:
     held = {(file.path, file.device, file.inode): file for file in now.open_files}
     for was in before.open_files:
         file = held.get((was.path, was.device, was.inode))
-        if file is None or was.deleted:
+        if file is None or was.deleted or _OWN_BUSINESS.search(was.path):
             continue
         who = f"{file.name} (pid {file.pid}) still has it open for writing"
         if file.deleted:
