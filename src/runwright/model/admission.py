@@ -49,7 +49,8 @@ class AdmittedRunbook:
     __getstate__ = _refuse
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        if cls.__name__ not in ("ApprovedRunbook", "LabRunbook") or cls.__module__ != __name__:
+        ours = cls.__name__ in ("ApprovedRunbook", "LabRunbook") and cls.__module__ == __name__
+        if not ours or cls.__name__ in globals():  # a second class that lies about its name and module
             raise TypeError("AdmittedRunbook has two kinds only: ApprovedRunbook and LabRunbook")
         super().__init_subclass__(**kwargs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import rfc8785
@@ -21,6 +21,8 @@ ClientId = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$
 
 ALL = "all"
 """The scope of library content. No client may have this id."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _VERSION = re.compile(r"(?P<runbook>[A-Z0-9][A-Z0-9-]*)-v(?P<number>[1-9][0-9]*)")
 
@@ -40,7 +42,7 @@ def split_version_id(value: str) -> tuple[str, int]:
 
 def make_id(prefix: str, moment: datetime, randomness: bytes) -> str:
     """A sortable id: prefix, milliseconds since 1970 in 12 hex digits, 16 hex digits of randomness."""
-    milliseconds = int(moment.timestamp() * 1000)
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
     return f"{prefix}_{milliseconds:012x}{randomness[:8].hex()}"
 
 
