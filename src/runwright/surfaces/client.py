@@ -208,7 +208,7 @@ class RunwrightClient:
         return self._listing("/api/runbooks", {})
 
     def versions(self, runbook_id: str) -> list[RunbookVersion]:
-        """The line of versions, oldest first."""
+        """The line of versions, newest first."""
         return self._all(RunbookVersion, f"/api/runbooks/{runbook_id}")
 
     def version(self, version_id: str) -> RunbookVersion:

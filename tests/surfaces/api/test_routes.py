@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -146,6 +146,32 @@ async def test_bad_bodies_are_refused_and_change_nothing(
         assert answer.status_code == status, answer.text
         assert answer.headers["content-type"] == MEDIA_TYPE
         assert (await http.get("/api/incidents")).json()["items"] == []
+
+
+async def test_a_body_of_unknown_length_is_refused_while_it_comes_in(house: House) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1200):
+            yield b" " * 1000
+
+    async with await house.speaking(grant(Role.ADMIN)) as http:
+        answer = await http.post("/api/clients", content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_route_without_a_body_does_nothing_for_one_that_is_too_large(house: House) -> None:
+    async with await house.speaking(grant(Role.ADMIN)) as http:
+        path = "/api/review/claim/RB-LINUX-DISK-001-v1"
+        assert (await http.post(path, content=b" " * 1_000_001)).status_code == 413
+        assert (await http.get("/api/review/runbook/RB-LINUX-DISK-001-v1")).json()["status"] == "pending_review"
+
+
+async def test_another_method_is_answered_with_those_that_are_allowed(house: House) -> None:
+    async with await house.speaking(grant(Role.ADMIN)) as http:
+        answer = await http.put("/api/stops")
+    assert answer.status_code == 405
+    assert {method.strip() for method in answer.headers["allow"].split(",")} >= {"GET"}
 
 
 async def test_an_unknown_field_is_named(house: House) -> None:

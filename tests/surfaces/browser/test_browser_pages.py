@@ -108,7 +108,7 @@ async def test_a_run_is_watched_to_its_end_and_its_output_does_nothing(site: Sit
         await running
         await expect(page.get_by_text("It is being looked into")).to_be_visible()
         await loop.learn(execution_id)
-        await expect(page.get_by_role("heading", name="Why it failed")).to_contain_text(" ")
+        await expect(page.get_by_role("heading", name="Why it failed").locator(".badge")).to_be_visible()
         await expect(page.get_by_text("It is being looked into")).to_have_count(0)
         assert await page.evaluate("window.sameDocument"), "the page was loaded anew"
 
@@ -121,6 +121,23 @@ async def test_a_run_is_watched_to_its_end_and_its_output_does_nothing(site: Sit
         # The server ends the stream by a named event; without it the page would connect again every half second.
         await page.wait_for_timeout(1500)
         assert len(connections) == 1
+
+
+async def test_the_policy_of_the_pages_refuses_what_is_not_ours(site: Site) -> None:
+    async with site.person("ada") as page:
+        await page.evaluate(
+            """() => {
+                const put = (name, fields) => document.body.append(Object.assign(document.createElement(name), fields));
+                put("script", {textContent: "document.title = 'owned'"});
+                put("style", {textContent: "body { display: none }"});
+                put("img", {src: "http://127.0.0.1:9/tell"});
+            }"""
+        )
+        await expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert await page.title() == "Overview - Runwright"
+    refused, site.complaints[:] = list(site.complaints), []
+    for directive in ("script-src", "style-src", "img-src"):
+        assert any("Content Security Policy" in text and directive in text for text in refused), directive
 
 
 async def test_a_stopped_house_says_so_on_every_page(site: Site, review_path: str) -> None:

@@ -31,7 +31,7 @@ MAX_BODY = 1_000_000
 
 TOO_LARGE = f"Found a body over {MAX_BODY} bytes."
 
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]", "testserver")
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from runwright.model.errors import Fault, InvalidInput
+from runwright.surfaces.api.forms import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
-_MODELS: dict[str, type[BaseModel]] = {}
+_MODELS: dict[str, type[BaseModel]] = {Problem.__name__: Problem}
 _REFERENCE = "#/components/schemas/{model}"
 
 

@@ -12,9 +12,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from runwright.access.permissions import Permission
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import NotFound
-from runwright.model.executions import Event, EventKind, Execution, ExecutionResult, ExecutionStatus
+from runwright.model.executions import Execution, ExecutionResult, ExecutionStatus
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
-from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing
+from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, Sequence
 from runwright.surfaces.api.guard import Caller, needs, services
 
 router = APIRouter(prefix="/executions", tags=["executions"], responses=ERRORS)
@@ -23,14 +23,6 @@ Reader = Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))]
 
 POLL = 0.1
 """Seconds between looks for new events."""
-
-
-_FINAL = frozenset(status.value for status in ExecutionStatus if status.final)
-
-
-def _ends(event: Event) -> bool:
-    """Whether it gives the run's final status. (A run that a switch holds tells `held`, which is no status.)"""
-    return event.kind is EventKind.EXECUTION_STATUS and event.data.get("status") in _FINAL
 
 
 async def _seen(tx: Transaction, caller: Caller, execution_id: str) -> Execution:
@@ -103,9 +95,9 @@ async def cancel(
 async def events(
     request: Request,
     execution: Annotated[Execution, Depends(seen_execution)],
-    last_event_id: Annotated[int, Header(ge=0)] = 0,
+    last_event_id: Annotated[Sequence, Header()] = 0,
 ) -> AsyncIterable[ServerSentEvent]:
-    """Those after `Last-Event-ID`, from the first without it. Ends with the run."""
+    """Those after `Last-Event-ID`, from the first without it. Ends when the run is over and all is told."""
     store, execution_id = services(request).store, execution.id
     after = last_event_id
     while not await request.is_disconnected():
@@ -116,8 +108,6 @@ async def events(
         for event in found:
             after = event.sequence
             yield ServerSentEvent(raw_data=event.model_dump_json(), event=event.kind.value, id=str(event.sequence))
-            if _ends(event):
-                return
         if over and not found:
             return
         await asyncio.sleep(POLL)

@@ -39,10 +39,15 @@ class Problem(BaseModel):
 
 
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""A number that a store gives out: within 64 bits, as databases count."""
 Limit = Annotated[int, Query(ge=1, le=200, description="Items of a page.")]
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text}
+    status: {
+        "description": text,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
     for status, text in (
         (400, "The call is wrong."),
         (401, "Nobody is logged in."),
@@ -51,12 +56,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (405, "Not this method."),
         (409, "The record is in another state."),
         (413, "The body is too large."),
+        (415, "The body is not JSON."),
         (421, "The host name is not this server's."),
         (422, "The input was refused; `faults` lists all of it."),
         (429, "Too many attempts."),
         (503, "A part did not answer."),
     )
 }
+"""What any route may answer instead."""
 
 
 class LoginForm(Body):

@@ -114,7 +114,9 @@ async def _http(request: Request, error: Exception) -> Response:
         raise error
     codes = {404: errors.NotFound.code, 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
     code = codes.get(error.status_code, f"http-{error.status_code}")
-    return await _answer(request, problem(error.status_code, code, str(error.detail)))
+    answer = await _answer(request, problem(error.status_code, code, str(error.detail)))
+    answer.headers.update(error.headers or {})  # as Allow, which a 405 must have
+    return answer
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from runwright.model.audit import SYSTEM_CHAIN, AuditEntry
 from runwright.model.ports.store import EVERY_CLIENT
 from runwright.model.reviews import StopSwitch
 from runwright.surfaces.api.bodies import body_of, json_body, openapi
-from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, StopForm
+from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, Sequence, StopForm
 from runwright.surfaces.api.guard import Caller, needs, services
 from runwright.surfaces.figures import figures
 
@@ -62,14 +62,14 @@ async def audit(
     request: Request,
     chain: str,
     caller: Annotated[Caller, Depends(needs(Permission.READ_AUDIT))],
-    cursor: Annotated[int, Query(ge=0)] = 0,
+    cursor: Annotated[Sequence, Query(description="`next_cursor` of the page before.")] = 0,
     limit: Limit = 100,
 ) -> Listing[AuditEntry]:
     caller.check(None if chain == SYSTEM_CHAIN else chain, f"audit chain {chain}")
     async with services(request).store.reading() as tx:
-        entries = await tx.audit.entries(chain, after=cursor, limit=limit)
-    more = str(entries[-1].sequence) if len(entries) == limit else None
-    return Listing(items=list(entries), next_cursor=more)
+        found = await tx.audit.entries(chain, after=cursor, limit=limit + 1)
+    entries = list(found[:limit])
+    return Listing(items=entries, next_cursor=str(entries[-1].sequence) if len(found) > limit else None)
 
 
 @router.get("/kpis", summary="Figures, each with numerator and denominator.")

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from runwright.access.audit import read_chain, verify_chain
 from runwright.model.audit import SYSTEM_CHAIN
 from runwright.model.errors import NotFound
-from runwright.surfaces.api.forms import Cursor
+from runwright.surfaces.api.forms import Cursor, Sequence
 from runwright.surfaces.api.guard import services
 from runwright.surfaces.api.runbooks import lines
 from runwright.surfaces.dashboard.asking import AuditReader, RunbookReader
@@ -49,7 +49,7 @@ async def audit(
     request: Request,
     caller: AuditReader,
     chain: Annotated[str, Query(max_length=200)] = "",
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: Annotated[Sequence | None, Query()] = None,
     check: bool = False,
 ) -> Response:
     found = services(request)

@@ -223,7 +223,8 @@ async def newest_entries(
     tx: Transaction, chain: str, before: int | None, limit: int
 ) -> tuple[tuple[AuditEntry, ...], int | None]:
     """Entries of a chain, newest first, and what to give as `before` for the next older ones."""
-    end = await last_sequence(tx, chain) if before is None else before - 1
+    last = await last_sequence(tx, chain)
+    end = last if before is None else min(last, before - 1)
     start = max(0, end - limit)
     found = await tx.audit.entries(chain, after=start, limit=end - start) if end > start else ()
     return tuple(reversed(found)), start + 1 if start > 0 else None
