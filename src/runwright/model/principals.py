@@ -29,7 +29,7 @@ class Role(StrEnum):
 class AuthMethod(StrEnum):
     PASSWORD = "password"  # noqa: S105 - the name of a method, not a secret
     OIDC = "oidc"
-    TOKEN = "token"  # noqa: S105
+    TOKEN = "token"  # noqa: S105 - as above
     INTERNAL = "internal"
     DEMO = "demo"
 

@@ -24,7 +24,7 @@ def _sqlite_refusal(name: str, when: str, message: str) -> str:
 def _sqlite_keep(table: str, same: str) -> str:
     """INSERT OR REPLACE fires no delete trigger, so the insert itself is ignored where the row is there."""
     return (  # the parts are constants of this module, hence the exemption
-        f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "  # noqa: S608
+        f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "  # noqa: S608 - names of our own tables
         f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) BEGIN SELECT RAISE(IGNORE); END"
     )
 
