@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -175,7 +176,7 @@ def test_the_newest_good_copy_is_put_back(place: Path) -> None:
     """On a path below /srv or /opt as the repair demands, so the text is moved to this test's place."""
     step = step_for("app: /opt/rwtest/app.conf:3: unknown directive 'x'", "restore_configuration")
     file = place / "app.conf"
-    text = {name: step[name].replace("/opt/rwtest/app.conf", str(file)) for name in ("only_if", "run")}
+    text = {name: _moved(step[name], file) for name in ("only_if", "run")}
     file.write_text("broken")
     assert not applies(text)
     (place / "app.conf.old").write_text("older")
@@ -188,6 +189,101 @@ def test_the_newest_good_copy_is_put_back(place: Path) -> None:
     assert (place / "app.conf.broken").read_text() == "broken"
     run(text)
     assert (place / "app.conf.broken").read_text() == "broken"
+
+
+def _moved(text: str, file: Path) -> str:
+    """The text of a step for /opt/rwtest/app.conf, for this file."""
+    return text.replace("/opt/rwtest/app.conf", str(file)).replace(" /opt || exit", " /tmp || exit")
+
+
+def test_a_copy_is_put_back_only_where_nobody_else_could_have_put_it(place: Path) -> None:
+    step = step_for("app: /opt/rwtest/app.conf:3: unknown directive 'x'", "restore_configuration")
+    file, victim = place / "app.conf", place / "shadow"
+    text = {name: _moved(step[name], file) for name in ("only_if", "run")}
+    (place / "app.conf.bak").write_text("theirs")
+    victim.write_text("root's")
+    file.symlink_to(victim)
+    assert not applies(text)
+    sh(text["run"])
+    assert victim.read_text() == "root's"
+    file.unlink()
+    file.write_text("broken")
+    assert applies(text)
+    place.chmod(0o777)
+    assert not applies(text)
+    sh(text["run"])
+    assert file.read_text() == "broken"
+
+
+def test_a_path_that_telemetry_names_is_not_followed_through_a_link(place: Path) -> None:
+    """Whoever may write to /tmp can put a link there, and a line into the journal that names what lies behind it."""
+    victim = place / "etc"
+    victim.mkdir()
+    (victim / "passwd").touch()
+    (place / "spool").symlink_to(victim)
+    step = lock_step(place / "spool" / "passwd")
+    assert not applies(step)
+    sh(step["run"])
+    assert (victim / "passwd").exists()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(victim / "a.sock"))
+    listener.close()
+    step = step_for(f"bind() to unix:{place}/spool/a.sock failed (98: Address already in use)", "stale_socket")
+    assert not applies(step)
+    sh(step["run"])
+    assert (victim / "a.sock").exists()
+    said = f"FileNotFoundError: [Errno 2] No such file or directory: '{place}/spool/cron/a.pid'"
+    step = step_for(said, "missing_directory")
+    assert not applies(step)
+    sh(step["run"])
+    assert not (victim / "cron").exists()
+
+
+def test_a_path_with_a_parameter_does_not_leave_its_root() -> None:
+    """The step is learned with one service's name, and runs with the next incident's."""
+    step = step_for("rwtest: lock file /tmp/rwtest-none.lock exists, refusing to start", "stale_file")
+    assert "${service}" in step["run"]
+    with tempfile.TemporaryDirectory(prefix="rwvictim", dir="/var/tmp") as folder:
+        victim = Path(folder) / "a.lock"
+        victim.touch()
+        foreign = f"../..{folder}/a"
+        assert sh(step["only_if"], service=foreign).returncode == 1
+        sh(step["run"], service=foreign)
+        assert victim.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_ownership_is_given_back_only_on_the_units_own_files(place: Path) -> None:
+    """The unit's user may put links and further names of files into its own directory."""
+    own, victim = place / "rwtest-none", place / "etc"
+    for folder in (own, victim):
+        folder.mkdir()
+    (victim / "shadow").touch()
+    (own / "db").symlink_to(victim)
+    (own / "data").touch()
+    os.link(victim / "shadow", own / "other")
+    tools = place / "bin"
+    tools.mkdir()
+    (tools / "systemctl").write_text("#!/bin/sh\necho User=nobody\n")
+    (tools / "systemctl").chmod(0o755)
+    for name in ("db/shadow", "other", "data"):
+        step = step_for(f"rwtest-none: open {own}/{name}: permission denied", "wrong_owner")
+        text = {key: f"PATH={tools}:$PATH\n{step[key]}" for key in ("only_if", "run")}
+        applies(text)
+        run(text)
+    assert (victim / "shadow").stat().st_uid == 0
+    assert victim.stat().st_uid == 0
+    assert (own / "data").stat().st_uid == own.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+def test_a_missing_directory_is_made_with_those_above_it(place: Path) -> None:
+    said = f"FileNotFoundError: [Errno 2] No such file or directory: '{place}/a/b/c.pid'"
+    step = step_for(said, "missing_directory")
+    assert applies(step)
+    if os.geteuid() == 0:
+        run(step)
+        assert oct((place / "a" / "b").stat().st_mode)[-3:] == "755"
+        assert not applies(step)
 
 
 def disk_step(place: Path, repair: str, protect: list[str], inodes: bool = False) -> dict[str, Any]:

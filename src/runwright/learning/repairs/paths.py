@@ -6,8 +6,8 @@ import posixpath
 import re
 
 from runwright.learning.repairs.case import Case, Suggestion, step_content
-from runwright.learning.repairs.quoting import STATE_ROOTS, VOLATILE_ROOTS, safe_path
-from runwright.learning.repairs.shell import UNIT_OWNER
+from runwright.learning.repairs.quoting import STATE_ROOTS, VOLATILE_ROOTS, root_of, safe_path
+from runwright.learning.repairs.shell import SPOT, UNIT_OWNER
 from runwright.learning.signals.subjects import stem_of
 from runwright.model.diagnoses import Signal, SignalKind
 
@@ -25,8 +25,27 @@ while [ "$up" != / ]; do
     fi
     up=$(dirname -- "$up")
 done
+there=$dir
+while [ ! -e "$there" ] && [ "$there" != / ]; do there=$(dirname -- "$there"); done
+enter "$there" {root} || exit 1
 exit 0"""
-"""Never fill in for a file system that should be mounted there."""
+"""Never fill in for a file system that should be mounted there, and never follow a link out of the root."""
+
+_MAKE = """\
+dir={dir}
+here={root}
+rest=${{dir#"$here"/}}
+while [ -n "$rest" ]; do
+    spot "$here/${{rest%%/*}}" {root} || exit 1
+    made=
+    [ -e "./$name" ] || {{ mkdir -m 0755 -- "./$name" && made=yes; }} || exit 1
+    here=$here/$name
+    rest=${{rest#"$name"}}
+    rest=${{rest#/}}
+    enter "$here" {root} || exit 1
+done
+"""
+_OWN = '[ -z "$made" ] || chown -- "$user:$group" .'
 
 
 def missing_directory_of(signal: Signal) -> str | None:
@@ -49,15 +68,14 @@ def missing_directory(case: Case) -> Suggestion | None:
         directory = missing_directory_of(case.signal(index))
         if directory is None:
             continue
-        word = case.path_word(directory)
+        word, root = case.path_word(directory), root_of(directory, _ROOTS)
+        make = SPOT + _MAKE.format(dir=word, root=root)
         if case.unit_word is not None:
-            make = UNIT_OWNER.format(unit=case.unit_word) + f'install -d -m 0755 -o "$user" -g "$group" -- {word}'
-        else:
-            make = f"mkdir -p -- {word}"
+            make = UNIT_OWNER.format(unit=case.unit_word) + make + _OWN
         content = step_content(
             case.new_id("make-directory"),
             "Make the directory that is missing, for the user that needs it",
-            only_if=_NOT_A_LOST_MOUNT.format(dir=word),
+            only_if=SPOT + _NOT_A_LOST_MOUNT.format(dir=word, root=root),
             run=make,
         )
         reason = f"{directory} is missing. Made with the unit's own user, unless a file system should be mounted there."
@@ -101,18 +119,23 @@ _TREE = """\
 path={path}
 user=$(systemctl show -p User -- {unit} 2>/dev/null | sed 's/^User=//')
 test -n "$user" || exit 1
+its_own() {{ # file: neither a link nor a second name of a file that lies elsewhere
+    [ ! -L "$1" ] && {{ [ -d "$1" ] || [ "$(stat -c %h -- "$1" 2>/dev/null)" = 1 ]; }}
+}}
 """
 _WRONG = """\
 while [ "$path" != "$stop" ] && [ "$path" != / ]; do
-    test -n "$(find "$path" -maxdepth 0 \\( ! -user "$user" -o ! -perm -u+rw \\) 2>/dev/null)" && exit 0
+    if spot "$path" "$stop" && its_own "./$name"; then
+        test -n "$(find "./$name" -maxdepth 0 \\( ! -user "$user" -o ! -perm -u+rw \\) 2>/dev/null)" && exit 0
+    fi
     path=$(dirname -- "$path")
 done
 exit 1"""
 _RIGHT = """\
 while [ "$path" != "$stop" ] && [ "$path" != / ]; do
-    if [ -e "$path" ] && [ ! -L "$path" ]; then
-        chown -h -- "$user" "$path"
-        chmod u+rwX -- "$path"
+    if spot "$path" "$stop" && its_own "./$name"; then
+        chown -h -- "$user" "./$name"
+        chmod u+rwX -- "./$name"
     fi
     path=$(dirname -- "$path")
 done"""
@@ -125,8 +148,7 @@ def wrong_owner(case: Case) -> Suggestion | None:
         path = own_path(case.signal(index).facts.get("path"), unit)
         if path is None or case.unit_word is None:
             continue
-        root = max((root for root in _ROOTS if path.startswith(root + "/")), key=len)
-        start = _TREE.format(path=case.path_word(path), unit=case.unit_word) + f"stop={root}\n"
+        start = SPOT + _TREE.format(path=case.path_word(path), unit=case.unit_word) + f"stop={root_of(path, _ROOTS)}\n"
         content = step_content(
             case.new_id("own-state"),
             "Give the unit's own state back to the user it runs as",

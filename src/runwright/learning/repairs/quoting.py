@@ -33,6 +33,11 @@ def safe_path(text: str | None, roots: tuple[str, ...]) -> str | None:
     return text if any(text.startswith(root + "/") for root in roots) else None
 
 
+def root_of(path: str, roots: tuple[str, ...]) -> str:
+    """The longest of the roots that a safe path lies below. Raises ValueError if none is."""
+    return max((root for root in roots if path.startswith(root + "/")), key=len)
+
+
 def safe_command(text: str | None) -> str | None:
     """A plain command name without a path; else None."""
     return text if text is not None and _COMMAND.fullmatch(text) else None

@@ -15,6 +15,20 @@ older() { # pid, seconds since 1970: whether the process lives and began no late
 """
 """A process that began after a file was last written cannot have written it: its number was given again."""
 
+SPOT = """\
+enter() { # directory, root: go there, unless a part of its path below the root is a symbolic link
+    cd -P -- "$1" 2>/dev/null && [ "$(pwd -P)" = "$(readlink -f -- "$2")${1#"$2"}" ]
+}
+spot() { # path, root: go to where it lies; $name is its last part
+    name=${1##*/}
+    case $name in '' | . | ..) return 1 ;; esac
+    enter "${1%/*}" "$2"
+}
+"""
+"""Whoever may write below the root could lead a path elsewhere: by a link, or by a parameter with `..` in it.
+
+After `spot`, work on `./$name`: the place stays, whatever becomes of the path meanwhile."""
+
 UNIT_OWNER = """\
 user=$(systemctl show -p User -- {unit} 2>/dev/null | sed 's/^User=//')
 group=$(systemctl show -p Group -- {unit} 2>/dev/null | sed 's/^Group=//')
