@@ -16,7 +16,7 @@ from runwright.model.executions import EventKind, ExecutionStatus
 from runwright.model.hosts import LocalConnection, NewHost
 from runwright.model.incidents import IncidentStatus, NewIncident
 from runwright.model.principals import Role
-from runwright.model.reviews import ReviewStatus
+from runwright.model.reviews import ActivationState, ReviewStatus
 from runwright.surfaces.client import RunwrightClient
 from support.house import PASSWORD, House, grant, served
 from surfaces import seed
@@ -134,9 +134,14 @@ def _decide(client: Noted, history: History) -> None:
     candidate = history.seeded.candidate
     assert client.comparison(candidate)["parent_id"] == seed.V1
     assert client.claim(candidate).status is ReviewStatus.IN_REVIEW
+    assert client.give_back(candidate).status is ReviewStatus.PENDING_REVIEW
     assert client.approve(candidate, waiting[candidate], "read it").status is ReviewStatus.APPROVED
     assert client.history(candidate)[-1].note == "read it"
     assert client.review(candidate).decided_at is not None
+    (live,) = client.activations(state="live", version_id=candidate)
+    assert client.suspend(live.id, "it harms").state is ActivationState.SUSPENDED
+    (approval,) = client.approvals(subject_id=candidate)
+    assert client.revoke(approval.id, "it harms").revoked_at is not None
     disk, cpu, memory = (f"RB-LINUX-{name}-001-v1" for name in ("DISK", "CPU", "MEMORY"))
     assert client.test(disk).startswith("tst_")
     assert client.reject(disk, waiting[disk], "too broad").status is ReviewStatus.REJECTED

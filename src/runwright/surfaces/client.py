@@ -24,7 +24,7 @@ from runwright.model.executions import Event, Execution, ExecutionResult
 from runwright.model.hosts import Host, NewHost
 from runwright.model.incidents import Escalation, Incident, NewIncident
 from runwright.model.principals import Principal
-from runwright.model.reviews import ReviewEntry, ReviewItem, StopSwitch
+from runwright.model.reviews import Activation, Approval, ReviewEntry, ReviewItem, StopSwitch
 from runwright.model.versions import RunbookVersion
 
 M = TypeVar("M", bound=BaseModel)
@@ -235,6 +235,10 @@ class RunwrightClient:
     def claim(self, subject_id: str) -> ReviewItem:
         return self._record(ReviewItem, "POST", f"/api/review/claim/{subject_id}", {})
 
+    def give_back(self, subject_id: str) -> ReviewItem:
+        """End the claim of an item, undecided."""
+        return self._record(ReviewItem, "POST", f"/api/review/release/{subject_id}", {})
+
     def approve(self, subject_id: str, digest: str, note: str = "", override_reason: str = "") -> ReviewItem:
         body = {"digest": digest, "note": note, "override_reason": override_reason}
         return self._record(ReviewItem, "POST", f"/api/review/approve/{subject_id}", body)
@@ -253,6 +257,24 @@ class RunwrightClient:
     def test(self, subject_id: str) -> str:
         """Queue a trial; the id under which its evidence will appear."""
         return str(self._json("POST", f"/api/review/test/{subject_id}", {})["request_id"])
+
+    # -- what may run
+
+    def activations(self, **where: str) -> list[Activation]:
+        """What is live and what was, newest first; `where` as `state="live"`."""
+        return self._all(Activation, "/api/activations", where)
+
+    def suspend(self, activation_id: str, reason: str) -> Activation:
+        """Stop a live version; the fallback that its approval names takes over."""
+        return self._record(Activation, "POST", f"/api/activations/{activation_id}/suspend", {"reason": reason})
+
+    def approvals(self, **where: str) -> list[Approval]:
+        """Signed approvals, newest first; `where` as `subject_id=...`."""
+        return self._all(Approval, "/api/approvals", where)
+
+    def revoke(self, approval_id: str, reason: str) -> Approval:
+        """Take an approval back; what it made live ends at once."""
+        return self._record(Approval, "POST", f"/api/approvals/{approval_id}/revoke", {"reason": reason})
 
     # -- switches and audit
 

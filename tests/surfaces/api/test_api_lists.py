@@ -10,6 +10,7 @@ import httpx2
 from runwright.model.hosts import LocalConnection, NewHost
 from runwright.model.incidents import NewIncident
 from runwright.model.principals import Role
+from runwright.model.reviews import ActivationState
 from runwright.surfaces.services import Services
 from support import records
 from support.house import ADMIN, House, grant
@@ -43,6 +44,10 @@ async def _fill(services: Services) -> dict[str, str]:
         incident = await loop.report_incident(ADMIN, new)
     async with services.store.transaction() as tx:
         for number in range(MANY):
+            version = f"{records.RUNBOOK}-v{number + 1}"
+            await tx.approvals.add(records.approval(f"apr-{number}", subject_id=version))
+            state = {"state": ActivationState.SUPERSEDED} if number else {}
+            await tx.activations.add(records.activation(f"act-{number}", version_id=version, **state))
             await tx.executions.add(records.execution(f"exe-{number}", client_id="client-0"))
             await tx.escalations.add(records.escalation(f"esc-{number}", client_id="client-0", incident_id=incident.id))
     return {
@@ -51,6 +56,8 @@ async def _fill(services: Services) -> dict[str, str]:
         "/api/incidents": "/api/incidents",
         "/api/incidents/{incident_id}/escalations": f"/api/incidents/{incident.id}/escalations",
         "/api/executions": "/api/executions",
+        "/api/activations": "/api/activations",
+        "/api/approvals": "/api/approvals",
         "/api/runbooks": "/api/runbooks",
         "/api/runbooks/{runbook_id}": "/api/runbooks/RB-TEST-LINE",
         "/api/review/pending": "/api/review/pending",

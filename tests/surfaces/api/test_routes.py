@@ -15,6 +15,7 @@ from runwright.model.errors import RunwrightError
 from runwright.model.incidents import EscalationReason
 from runwright.model.principals import Role
 from runwright.surfaces.api.problems import MEDIA_TYPE, STATUS, error_problem, status_of
+from runwright.surfaces.api.reference import served
 from support.house import House, grant
 
 ANONYMOUS = {("GET", "/api/health"), ("POST", "/api/sessions"), ("GET", "/login"), ("POST", "/login")}
@@ -32,13 +33,8 @@ REVIEW_ROUTES = {
 
 def routes(house: House) -> Iterator[tuple[str, str, Dependant]]:
     """Method, path and dependencies of every route of the app itself."""
-    for entry in house.app.routes:
-        if isinstance(entry, Mount):
-            assert entry.path == "/static"
-            continue
-        for route in entry.effective_route_contexts():  # type: ignore[attr-defined]  # FastAPI's own router entry
-            for method in route.methods:
-                yield method, route.path, route.dependant
+    assert [entry.path for entry in house.app.routes if isinstance(entry, Mount)] == ["/static"]
+    return served(house.app)
 
 
 def rules(dependant: Dependant) -> set[str]:

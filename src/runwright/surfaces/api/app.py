@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -20,6 +19,7 @@ from runwright.surfaces.api import (
     review,
     runbooks,
     sessions,
+    standing,
     system,
 )
 from runwright.surfaces.dashboard import routes as dashboard
@@ -94,15 +94,8 @@ async def _guard_and_label(request: Request, go_on: Callable[[Request], Awaitabl
     return answer
 
 
-def create_app(services: Services, on_start: Callable[[], Awaitable[None]] | None = None) -> FastAPI:
-    """The whole web surface over these services."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if on_start is not None:
-            await on_start()
-        yield
-
+def routed() -> FastAPI:
+    """The app with its routes and error answers, without the services behind them."""
     app = FastAPI(
         title="Runwright",
         version=__version__,
@@ -110,15 +103,20 @@ def create_app(services: Services, on_start: Callable[[], Awaitable[None]] | Non
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    app.state.services = services
     problems.install(app, error_page)
-    for module in (health, sessions, inventory, incidents, executions, runbooks, review, system):
+    for module in (health, sessions, inventory, incidents, executions, runbooks, review, standing, system):
         app.include_router(module.router, prefix="/api")
     app.include_router(dashboard.router)
     app.mount("/static", StaticFiles(packages=[("runwright.surfaces.dashboard", "static")]), name="static")
     app.add_middleware(BodyLimit)
     app.middleware("http")(_guard_and_label)
+    return app
+
+
+def create_app(services: Services) -> FastAPI:
+    """The whole web surface over these services."""
+    app = routed()
+    app.state.services = services
     return app

@@ -107,6 +107,10 @@ class NoteForm(Body):
     note: str = Field(default="", max_length=4000)
 
 
+class ReasonForm(Body):
+    reason: str = Field(min_length=1, max_length=1000)
+
+
 class StopForm(Body):
     scope: str = Field(examples=["global", "client:acme", "runbook:RB-LINUX-SERVICE-001"])
     reason: str = Field(min_length=1, max_length=1000)

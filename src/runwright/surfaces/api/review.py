@@ -55,6 +55,13 @@ async def claim(
     return await services(request).reviews.claim(caller.principal, subject_id)
 
 
+@router.post("/release/{subject_id}", summary="Give a taken item back, undecided.")
+async def release(
+    request: Request, subject_id: str, caller: Annotated[Caller, Depends(needs(Permission.CLAIM_REVIEW))]
+) -> ReviewItem:
+    return await services(request).reviews.release(caller.principal, subject_id)
+
+
 @router.post(
     "/approve/{subject_id}", openapi_extra=body_of(Decision), summary="Approve what was shown; it becomes live."
 )
