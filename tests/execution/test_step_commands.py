@@ -18,7 +18,7 @@ from runwright.model.hosts import SecretRef
 from runwright.runbooks.parameters import ResolvedParameters
 
 RESOLVED = ResolvedParameters(
-    {"service": "nginx; rm -rf /", "port": 8080, "where": "/a b", "rw_for": "9999"},
+    {"service": "nginx; rm -rf .", "port": 8080, "where": "/a b", "rw_for": "9999"},
     {"token": SecretRef(client_id="acme", name="api")},
 )
 
@@ -30,7 +30,7 @@ def step(**fields: Any) -> Step:
 def test_values_never_enter_the_text() -> None:
     command = step_command(step(service={"name": "$service", "state": "restarted"}), RESOLVED, become=True)
     assert command.text == script("service")
-    assert command.parameters == {"rw_unit": "nginx; rm -rf /", "rw_state": "restart", "rw_enabled": ""}
+    assert command.parameters == {"rw_unit": "nginx; rm -rf .", "rw_state": "restart", "rw_enabled": ""}
     assert (command.become, command.secrets) == (True, {})
 
 
@@ -50,7 +50,7 @@ def test_a_wait_has_time_to_say_that_it_waited_in_vain() -> None:
     command = step_command(step(wait_for={"run": "true", "for": "90s"}), RESOLVED, become=False)
     assert command.timeout > 90
     assert command.parameters["rw_for"] == "90", "a parameter of that name does not take its place"
-    assert command.parameters["service"] == "nginx; rm -rf /"
+    assert command.parameters["service"] == "nginx; rm -rf ."
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,25 @@ def test_a_wait_has_time_to_say_that_it_waited_in_vain() -> None:
 def test_what_does_not_fit_is_refused_before_anything_runs(fields: dict[str, Any]) -> None:
     with pytest.raises(NotPossible):
         step_command(step(**fields), RESOLVED, become=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["*", "nginx*", "ngin?", "[a-z]*", "../../tmp/evil", "/tmp/evil", "-H", "a\nb", "a\x1bb", ""]
+)
+def test_a_service_is_one_service_and_no_file(name: str) -> None:
+    """`systemctl stop -- '*'` stops every unit, and SysV's `service ../../tmp/evil` runs that file."""
+    resolved = ResolvedParameters({"service": name})
+    for fields in ({"service": {"name": "$service", "state": "stopped"}}, {"wait_for": {"service": "$service"}}):
+        with pytest.raises(NotPossible, match="not the name of one unit"):
+            step_command(step(**fields), resolved, become=True)
+
+
+@pytest.mark.parametrize("name", ["nginx", "getty@tty1.service", "dev-disk-by\\x2duuid.swap", "a:b_c.socket"])
+def test_names_of_services_pass(name: str) -> None:
+    given = step_command(
+        step(service={"name": "$service", "state": "started"}), ResolvedParameters({"service": name}), become=True
+    )
+    assert given.parameters["rw_unit"] == name
 
 
 def test_a_value_cannot_leave_its_place_in_the_clients_configuration() -> None:
@@ -141,7 +160,7 @@ def test_http_works_with_whatever_client_there_is(client: str | None, page: int,
 
 @pytest.mark.parametrize(
     ("manager", "said"),
-    [("rc-service", "rc -- nginx; rm -rf / restart"), ("service", "sysv nginx; rm -rf / restart")],
+    [("rc-service", "rc -- nginx; rm -rf . restart"), ("service", "sysv nginx; rm -rf . restart")],
 )
 def test_a_host_without_systemd_is_spoken_to_in_its_own_way(
     manager: str, said: str, run_script: Any, tmp_path: Path

@@ -12,6 +12,8 @@ from runwright.model.documents import HttpCheck, ServiceAction, ServiceState, St
 from runwright.model.errors import Refused
 from runwright.model.ports.hosts import Command
 from runwright.runbooks.parameters import ResolvedParameters, scalar
+from runwright.verification.findings import NoEvidence
+from runwright.verification.units import unit_name
 
 VERBS: dict[ServiceState, str] = {
     ServiceState.STARTED: "start",
@@ -78,7 +80,7 @@ def shell_command(text: str, resolved: ResolvedParameters, *, timeout: float, be
 
 def _service(action: ServiceAction, resolved: ResolvedParameters) -> dict[str, str]:
     enabled = "" if action.enabled is None else str(action.enabled).lower()
-    return {"rw_unit": _text(action.name, resolved), "rw_state": VERBS[action.state], "rw_enabled": enabled}
+    return {"rw_unit": _unit(action.name, resolved), "rw_state": VERBS[action.state], "rw_enabled": enabled}
 
 
 def _http(check: HttpCheck, resolved: ResolvedParameters) -> dict[str, str]:
@@ -123,7 +125,7 @@ def _wait_for(step: Step, wait: WaitFor, resolved: ResolvedParameters, become: b
     elif wait.path is not None:
         given |= {"rw_kind": "path", "rw_value": _text(wait.path, resolved)}
     elif wait.service is not None:
-        given |= {"rw_kind": "service", "rw_value": _text(wait.service, resolved)}
+        given |= {"rw_kind": "service", "rw_value": _unit(wait.service, resolved)}
     else:
         # The text is the author's, approved with the version; its parameters stay variables of the environment.
         given = resolved.environment() | given | {"rw_kind": "run", "rw_value": wait.run or ""}
@@ -135,6 +137,17 @@ def _wait_for(step: Step, wait: WaitFor, resolved: ResolvedParameters, become: b
 def _text(written: str | int, resolved: ResolvedParameters) -> str:
     value = scalar(str(written), resolved.values)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _unit(written: str, resolved: ResolvedParameters) -> str:
+    """The name of one service, as written or given. Managers take a pattern for every unit that it fits, and
+    SysV's runs whatever file a name with `/` leads to."""
+    name = _text(written, resolved)
+    try:
+        unit_name(name)
+    except NoEvidence as reason:
+        raise NotPossible(f"In a service field: {reason}.", allowed="Allowed: a name without / * ? [ ].") from reason
+    return name
 
 
 def _number(written: str | int, resolved: ResolvedParameters, what: str, most: int) -> int:
