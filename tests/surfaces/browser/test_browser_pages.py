@@ -100,7 +100,12 @@ async def test_a_run_is_watched_to_its_end_and_its_output_does_nothing(site: Sit
         waiting = page.locator(".timeline > li", has_text="wait-for-go")
         await expect(waiting).to_contain_text("running")
         await expect(page.get_by_role("button", name="Stop this run")).to_be_visible()
-        await page.evaluate("window.sameDocument = true")
+        await page.evaluate(
+            """() => {
+                window.sameDocument = true;
+                document.addEventListener("htmx:sse:close", (event) => { window.closedBy = event.detail.reason; });
+            }"""
+        )
 
         (tmp_path / "go").touch()
         await expect(page.get_by_role("status")).to_contain_text("failure")
@@ -119,7 +124,7 @@ async def test_a_run_is_watched_to_its_end_and_its_output_does_nothing(site: Sit
         assert await page.locator("#timeline script, #timeline img").count() == 0
         assert "owned" not in await page.title()
         # The server ends the stream by a named event; without it the page would connect again every half second.
-        await page.wait_for_timeout(1500)
+        await page.wait_for_function("window.closedBy === 'message'")
         assert len(connections) == 1
 
 

@@ -135,6 +135,25 @@ async def test_who_takes_an_item_keeps_others_from_deciding(site: Site, review_p
         await expect(first.get_by_role("heading", level=1)).to_contain_text("pending review")
 
 
+async def test_what_is_live_can_be_suspended_and_its_approval_revoked(site: Site, review_path: str) -> None:
+    await seed.approve(site.house.services, site.seeded.candidate)
+    async with site.person("ada") as page:
+        await page.goto(review_path)
+        standing = page.get_by_label("Where it stands")
+        await standing.get_by_text("Suspend it").click()
+        await standing.get_by_label("Reason to suspend").fill("two hosts were worse after it")
+        await standing.get_by_role("button", name="Suspend").click()
+        await expect(standing).to_contain_text("suspended for")
+        await expect(standing).to_contain_text("two hosts were worse after it")
+        await standing.get_by_text("Revoke the approval").click()
+        await standing.get_by_label("Reason to revoke").fill("and it will not come back")
+        await standing.get_by_role("button", name="Revoke").click()
+        await expect(standing).to_contain_text("revoked")
+        await expect(page.get_by_label("History")).to_contain_text("and it will not come back")
+    async with site.house.services.store.reading() as tx:
+        assert await tx.activations.live(seed.RUNBOOK, f"client:{seed.CLIENT}") is None
+
+
 async def test_everything_essential_works_without_scripts(site: Site, review_path: str) -> None:
     async with site.person("ada", java_script_enabled=False) as page:
         await page.goto(review_path)

@@ -22,6 +22,8 @@ from runwright.surfaces.dashboard.asking import (
     Decider,
     Field,
     ReviewReader,
+    Revoker,
+    Suspender,
     Tester,
     see_other,
 )
@@ -54,6 +56,7 @@ async def review(request: Request, subject_id: str, caller: ReviewReader) -> Res
     found = services(request)
     comparison = await found.reviews.comparison(caller.principal, subject_id)
     item = comparison.item
+    client = scope_client(item.subject.scope)
     made = rows(comparison.parent_text or "", comparison.candidate_text)
     return await page(
         request,
@@ -64,8 +67,10 @@ async def review(request: Request, subject_id: str, caller: ReviewReader) -> Res
         rows=made,
         line_counts=counts(made),
         open=item.status in OPEN,
-        may_decide=allows(caller.principal, Permission.DECIDE_REVIEW, scope_client(item.subject.scope)),
-        may_test=allows(caller.principal, Permission.TEST_REVIEW, scope_client(item.subject.scope)),
+        may_decide=allows(caller.principal, Permission.DECIDE_REVIEW, client),
+        may_test=allows(caller.principal, Permission.TEST_REVIEW, client),
+        may_suspend=allows(caller.principal, Permission.SUSPEND_ACTIVATION, client),
+        may_revoke=allows(caller.principal, Permission.REVOKE_APPROVAL, client),
         mine=item.assignee == caller.principal.id,
         failed_test=bool(open_failures(item)),
         ask_password=login_is_old(found, caller),
@@ -136,6 +141,20 @@ async def claim(request: Request, subject_id: str, caller: Claimer) -> Response:
 @router.post("/review/{subject_id}/release")
 async def release(request: Request, subject_id: str, caller: Claimer) -> Response:
     await services(request).reviews.release(caller.principal, subject_id)
+    return see_other(_item(subject_id))
+
+
+@router.post("/review/{subject_id}/suspend")
+async def suspend(
+    request: Request, subject_id: str, caller: Suspender, activation: Field, reason: Field = ""
+) -> Response:
+    await services(request).reviews.suspend(caller.principal, activation, reason=reason)
+    return see_other(_item(subject_id))
+
+
+@router.post("/review/{subject_id}/revoke")
+async def revoke(request: Request, subject_id: str, caller: Revoker, approval: Field, reason: Field = "") -> Response:
+    await services(request).reviews.revoke(caller.principal, approval, reason=reason)
     return see_other(_item(subject_id))
 
 
