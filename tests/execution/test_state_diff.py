@@ -9,7 +9,6 @@ import pytest
 from runwright.execution.state_diff import diff_states
 from runwright.model.states import DiskFact, HostState, MemoryFact, MissingFact, PortFact, ProcessFact, ServiceFact
 
-
 ANYWHERE = ".".join("0000")
 
 
