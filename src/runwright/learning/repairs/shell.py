@@ -7,7 +7,7 @@ older() { # pid, seconds since 1970: whether the process lives and began no late
     [ "$1" -gt 1 ] 2>/dev/null && [ -r "/proc/$1/stat" ] || return 1
     fields=$(sed 's/^.*) //' "/proc/$1/stat")
     case $fields in Z* | X*) return 1 ;; esac # dead, and not yet reaped
-    ticks=$(printf '%s\n' "$fields" | awk '{print $20}')
+    ticks=$(echo "$fields" | awk '{print $20}')
     up=$(cut -d. -f1 /proc/uptime)
     hz=$(getconf CLK_TCK 2>/dev/null || echo 100)
     [ "$(($(date +%s) - up + ticks / hz))" -le "$(($2 + 5))" ]
