@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from execution.approved_world import CLIENT, World, open_world
 from runwright.access.audit import verify_chain
 from runwright.adapters.hosts.local import LocalConnector
+from runwright.adapters.secrets import FileSecrets
 from runwright.execution.store_journal import StoreJournal
 from runwright.model.errors import Conflict, HostUnreachable, NotFound
 from runwright.model.executions import Event, EventKind, ExecutionStatus
@@ -50,6 +53,60 @@ def log_of(world: World) -> list[str]:
 async def seeded(world: World, text: str = TEXT) -> str:
     execution = await world.seed(text, log=str(world.directory / "log"))
     return execution.id
+
+
+ECHO = """\
+schema: runwright/v1
+id: RB-TEST-001
+name: A test
+incident_types: [disk_full]
+parameters:
+  log: {type: string, from: caller}
+  token: {type: secret, from: secret.api}
+  port: {type: integer, from: caller}
+steps:
+  - {id: look, http: {port: $port}}
+  - {id: use, run: 'printf %s "$token" | wc -c'}
+  - {id: wait, wait_for: {path: /none, for: 0s}, on_failure: continue}
+verify:
+  - {id: shows, http: {port: $port, contains: nothing of the kind}}
+"""
+
+
+async def test_a_secret_that_the_host_says_by_itself_is_stored_nowhere(world: World) -> None:
+    """A service may tell anyone what a step once told it: here before the first step that uses the secret."""
+    canary = "canary-with-umläut-5f1d"
+    folder = world.directory / "secrets" / CLIENT
+    folder.mkdir(parents=True)
+    (folder / "api").write_text(canary)
+    (folder / "api").chmod(0o600)
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"my token is {canary}\n".encode())
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        execution = await world.seed(ECHO, log="unused", port=server.server_address[1])
+        secrets = FileSecrets(world.directory / "secrets")
+        connector = LocalConnector(base=str(world.directory / "supervisor"), secrets=secrets)
+        result = await world.service(connector).run(execution.id)
+        server.shutdown()
+        thread.join()
+    assert "my token is [secret api]" in result.steps[0].attempts[0].stdout
+    assert result.steps[1].attempts[0].stdout.strip() == str(len(canary.encode()))
+    assert result.verification is not None
+    assert "[secret api]" in next(check.evidence for check in result.verification.checks if check.id == "shows")
+    stored = b"".join(path.read_bytes() for path in world.directory.glob("runwright.db*"))
+    assert b"[secret api]" in stored
+    assert canary.encode() not in stored
+    assert b"canary-with" not in stored
 
 
 async def test_a_run_ends_in_the_store_with_its_result_event_and_audit_entry(world: World) -> None:

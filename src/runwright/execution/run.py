@@ -85,6 +85,7 @@ class _Run:
             given=self._request.parameters,
             client_id=self._request.client_id,
         )
+        context.session.hide(context.resolved.secrets.values())
         if telemetry.before is None:
             telemetry.before = await self._capture("before")
             await self._checkpoint()

@@ -347,6 +347,17 @@ async def test_secrets_are_injected_and_masked_everywhere(rig: Rig, free_id: str
     assert probed.stdout == "[secret canary]\n"
 
 
+async def test_a_hidden_secret_is_masked_in_what_any_command_shows(rig: Rig, free_id: str) -> None:
+    rig.session.hide([REFERENCE["TOKEN"], SecretRef(client_id="acme", name="other")])
+    say = {"shown": CANARY}
+    assert (await rig.session.probe(sh('echo "$shown"', parameters=say))).stdout == "[secret canary]\n"
+    done = await rig.session.run_attempt(free_id, sh('echo "$shown" >&2', parameters=say))
+    assert done.stderr == "[secret canary]\n"
+    adopted = (await rig.session.attempt_status(free_id)).outcome
+    assert adopted is not None
+    assert adopted.stderr == "[secret canary]\n"
+
+
 async def test_an_unknown_secret_starts_nothing(rig: Rig, free_id: str) -> None:
     with pytest.raises(NotFound):
         await rig.session.run_attempt(free_id, sh("true", secrets={"T": SecretRef(client_id="acme", name="other")}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets as randomness
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from runwright.adapters.clock import SystemClock
@@ -63,10 +63,14 @@ class ShellSession:
         self._secrets = secrets
         self._clock: Clock = clock or SystemClock()
         self._place: Place | None = None
+        self._hidden: tuple[SecretRef, ...] = ()
 
     @property
     def identity(self) -> HostIdentity:
         return self._identity
+
+    def hide(self, secrets: Iterable[SecretRef]) -> None:
+        self._hidden = tuple(dict.fromkeys((*self._hidden, *secrets)))
 
     async def prepare(self) -> None:
         """Make the supervisor's directory. Raises HostUnreachable saying what is in the way."""
@@ -222,8 +226,19 @@ class ShellSession:
 
     def _values(self, command: Command) -> tuple[dict[str, str], dict[str, str]]:
         """The variables of the command, and which of their values are secret."""
-        known = self._resolve(command.secrets)
-        return {**command.parameters, **known}, {command.secrets[name].name: value for name, value in known.items()}
+        given = self._resolve(command.secrets)
+        known = {command.secrets[name].name: value for name, value in given.items()}
+        return {**command.parameters, **given}, self._hidden_values() | known
+
+    def _hidden_values(self) -> dict[str, str]:
+        """By name; those that cannot be read are of no use to any step either."""
+        found: dict[str, str] = {}
+        if self._secrets is None:
+            return found
+        for reference in self._hidden:
+            with contextlib.suppress(NotFound, Refused):
+                found[reference.name] = self._secrets.resolve(reference)
+        return found
 
     async def _drain(self, channel: Channel, streams: Streams) -> None:
         while not streams.over:
@@ -283,7 +298,8 @@ class ShellSession:
         return status
 
     def _resolve_names(self, references: Mapping[str, SecretRef]) -> dict[str, str]:
-        return {references[name].name: value for name, value in self._resolve(references).items()}
+        named = {references[name].name: value for name, value in self._resolve(references).items()}
+        return self._hidden_values() | named
 
     async def _ask(self, program: str, *, argv: tuple[str, ...] = SHELL, patience: float = 0, **values: str) -> Answer:
         """One question to the supervisor. Raises HostUnreachable where no whole answer came."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
@@ -76,6 +76,11 @@ class HostSession(Protocol):
 
     @property
     def identity(self) -> HostIdentity: ...
+
+    def hide(self, secrets: Iterable[SecretRef]) -> None:
+        """Mask the values of these in all that comes from the host from now on, whichever command shows them:
+        a service may print in its journal what an earlier step told it."""
+        ...
 
     async def run_attempt(
         self, attempt_id: str, command: Command, on_output: OutputSink | None = None
