@@ -13,7 +13,7 @@ from runwright.runbooks import shell
 from runwright.runbooks.commands import INTERPRETERS, SHELLS, WRAPPERS, analyse
 from runwright.runbooks.lint import Level, lint
 from runwright.runbooks.load import load_runbook
-from runwright.runbooks.risk import added_risk, assess_command, assess_runbook
+from runwright.runbooks.risk import added_risk, assess_command, assess_commands, assess_runbook
 from runwright.runbooks.risk_rules import risk_rules
 
 HEAD = """\
@@ -155,6 +155,21 @@ def test_parsing_together_is_parsing_apart(texts: list[str]) -> None:
     for one, other in zip(together, apart, strict=True):
         assert (one.problem is None) == (other.problem is None)
         assert [str(each) for each in analyse(one).commands] == [str(each) for each in analyse(other).commands]
+
+
+def test_many_commands_are_few_calls_of_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"echo {number}" for number in range(300)]
+    texts[150] = "echo '"
+    calls = []
+    real = shell._shfmt
+    monkeypatch.setattr(shell, "_shfmt", lambda source, dialect: calls.append(source) or real(source, dialect))
+    shell._CACHE.clear()
+    found = list(assess_commands(texts))
+    assert [report.commands for report in found[:2]] == [("echo 0",), ("echo 1",)]
+    assert found[150].classes == (RiskClass.UNPARSED,)
+    assert len(calls) < 30
+    shell._CACHE.clear()
+    assert found == [assess_command(text) for text in texts]
 
 
 def test_a_runbook_is_one_call_of_the_parser(example: str, monkeypatch: pytest.MonkeyPatch) -> None:

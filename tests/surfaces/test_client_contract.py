@@ -230,3 +230,19 @@ async def test_an_answer_of_something_else_is_said_so(status: int, body: bytes, 
     async with served(House(told.services, other)) as url:
         with RunwrightClient(url) as client, pytest.raises(errors.Unavailable, match=wanted):
             await asyncio.to_thread(client.health)
+
+
+async def test_a_server_that_ends_in_the_middle_of_a_stream_is_unavailable() -> None:
+    async def cut_short(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"6\r\n: hi\n\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(cut_short, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        client = RunwrightClient(f"http://127.0.0.1:{port}", "secret")
+        with pytest.raises(errors.Unavailable, match="Found no Runwright server"):
+            await asyncio.to_thread(lambda: list(client.events("exe_1")))
+        client.close()

@@ -15,7 +15,7 @@ from runwright.model.documents import RunbookDocument, Step, Verify
 from runwright.model.risk import RiskClass, RiskFinding, RiskReport, RiskVerdict
 from runwright.runbooks.commands import INTERPRETERS, SHELLS, WRAPPERS, Analysis, EffectiveCommand, analyse, shell_code
 from runwright.runbooks.risk_rules import table_findings
-from runwright.runbooks.shell import Tree, parse_shell
+from runwright.runbooks.shell import BATCH, Tree, parse_shell
 from runwright.runbooks.shell_words import Word, nodes
 from runwright.runbooks.visible import visible
 
@@ -27,6 +27,15 @@ def assess_command(text: str) -> RiskReport:
     """The risk of one shell text. Text that is no shell gets `warn` and class `unparsed`."""
     findings, commands = _assess([(None, text)])
     return report(findings, commands)
+
+
+def assess_commands(texts: Sequence[str]) -> Iterator[RiskReport]:
+    """The risk of each text, in their order, as `assess_command` says; many in the time of few."""
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        parse_shell(batch)  # in one call; what assesses them one by one finds them read
+        for text in batch:
+            yield assess_command(text)
 
 
 def assess_runbook(document: RunbookDocument) -> RiskReport:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,26 +37,41 @@ class Tree:
         return self.source[start:end].decode("utf-8", "replace")
 
 
+BATCH = 100
+"""Texts parsed in one call."""
+
 _CACHE: OrderedDict[tuple[str, str], Tree] = OrderedDict()
 _CACHE_SIZE = 2_000
 
 
 def parse_shell(texts: Sequence[str], dialect: str = "posix") -> tuple[Tree, ...]:
-    """Trees for texts, in their order; one call of the parser for all that are new.
+    """Trees for texts, in their order; few calls of the parser for all that are new.
 
     Arguments: `dialect`, `posix` or `bash`. A text that does not parse has `problem` set and no statements.
     """
     fresh = [text for text in dict.fromkeys(texts) if (dialect, text) not in _CACHE]
-    found: dict[str, Tree] = {}
-    if len(fresh) > 1:
-        found = _parse_together(fresh, dialect)
-    for text in fresh:
-        tree = found.get(text) or _parse_one(text, dialect)
-        _CACHE[dialect, text] = tree
+    for start in range(0, len(fresh), BATCH):
+        for text, tree in _parse_many(fresh[start : start + BATCH], dialect):
+            _CACHE[dialect, text] = tree
     result = tuple(_CACHE[dialect, text] for text in texts)
     while len(_CACHE) > _CACHE_SIZE:
         _CACHE.popitem(last=False)
     return result
+
+
+def _parse_many(texts: Sequence[str], dialect: str) -> Iterator[tuple[str, Tree]]:
+    """Each text with its tree. Where they do not parse together, halves are tried: one bad text costs few calls."""
+    if len(texts) == 1:
+        yield texts[0], _parse_one(texts[0], dialect)
+        return
+    found = _parse_together(texts, dialect)
+    if found:
+        for text in texts:
+            yield text, found.get(text) or _parse_one(text, dialect)
+        return
+    half = len(texts) // 2
+    yield from _parse_many(texts[:half], dialect)
+    yield from _parse_many(texts[half:], dialect)
 
 
 def _parse_one(text: str, dialect: str) -> Tree:

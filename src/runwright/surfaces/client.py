@@ -187,16 +187,19 @@ class RunwrightClient:
         return self._record(Execution, "POST", f"/api/executions/{execution_id}/cancel", {})
 
     def events(self, execution_id: str, after: int = 0) -> Iterator[Event]:
-        """Events of an execution as they come; ends when the connection does."""
+        """Events of an execution as they come; ends when the run has. Raises Unavailable where the server goes away."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         path = f"/api/executions/{execution_id}/events"
-        with self._http.stream("GET", path, headers=headers, timeout=httpx2.Timeout(30.0, read=None)) as answer:
-            if answer.status_code >= 400:
-                answer.read()
-                raise self._problem(answer)
-            for line in answer.iter_lines():
-                if line.startswith("data:"):
-                    yield Event.model_validate_json(line[5:].strip())
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=httpx2.Timeout(30.0, read=None)) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise self._problem(answer)
+                for line in answer.iter_lines():
+                    if line.startswith("data:"):
+                        yield Event.model_validate_json(line[5:].strip())
+        except httpx2.TransportError as error:
+            raise self._lost(error) from error
 
     # -- runbooks
 
@@ -339,13 +342,16 @@ class RunwrightClient:
         try:
             answer = self._http.request(method, path, content=content, headers=headers, params=params)
         except httpx2.TransportError as error:
-            raise errors.Unavailable(
-                f"Found no Runwright server at {self.base_url} ({type(error).__name__}).",
-                next_step="Start one with `runwright serve`, or name another with RUNWRIGHT_URL.",
-            ) from error
+            raise self._lost(error) from error
         if answer.status_code >= 400:
             raise self._problem(answer)
         return answer
+
+    def _lost(self, error: httpx2.TransportError) -> errors.Unavailable:
+        return errors.Unavailable(
+            f"Found no Runwright server at {self.base_url} ({type(error).__name__}).",
+            next_step="Start one with `runwright serve`, or name another with RUNWRIGHT_URL.",
+        )
 
     def _problem(self, answer: httpx2.Response) -> errors.RunwrightError:
         """The error that a problem answer stands for."""

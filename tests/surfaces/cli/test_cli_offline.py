@@ -56,6 +56,12 @@ class TestLint:
         assert "RB-OWN-1 sha256:" in said.out
         assert "nothing found" in said.out
 
+    def test_each_fault_is_said_once(self, cli: Cli, runbook: Path) -> None:
+        runbook.write_text(RUNBOOK.replace("run: uptime", "run: uptime\n    timeout: soon"))
+        said = cli("runbook", "lint", runbook)
+        assert said.status == 3
+        assert said.err.count("found duration 'soon'") == 1
+
     def test_findings_have_their_place(self, cli: Cli, runbook: Path) -> None:
         runbook.write_text(RUNBOOK.replace("run: uptime", "run: rm -rf /"))
         said = cli("runbook", "lint", runbook)
@@ -336,3 +342,10 @@ class TestElsewhere:
 @pytest.fixture
 def own_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWRIGHT_SESSION_FILE", str(tmp_path / "sessions.json"))
+
+
+def test_an_incident_of_no_known_type_is_refused_in_our_own_words(cli: Cli) -> None:
+    said = cli("incident", "report", "nonsense", "--host", "web-1", "--set", "service=shopd")
+    assert said.status == 3
+    assert "found incident type 'nonsense'; allowed: " in said.err
+    assert "Value error" not in said.err

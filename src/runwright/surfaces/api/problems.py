@@ -83,7 +83,9 @@ def error_problem(error: RunwrightError) -> JSONResponse:
 
 def _faults(found: list[Any]) -> list[dict[str, Any]]:
     return [
-        Fault(message=str(item["msg"]), path=".".join(str(part) for part in item["loc"])).model_dump(exclude_none=True)
+        Fault(
+            message=str(item["msg"]).removeprefix("Value error, "), path=".".join(str(part) for part in item["loc"])
+        ).model_dump(exclude_none=True)
         for item in found
     ]
 

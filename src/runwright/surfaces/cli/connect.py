@@ -65,6 +65,8 @@ def connect(*, anonymous: bool = False) -> RunwrightClient:
     secret = None if anonymous else stored_secret(url)
     if secret is None and not anonymous:
         raise Unauthenticated(
-            f"Found no login for {url}.", next_step="Log in with `runwright user login NAME`, or set RUNWRIGHT_TOKEN."
+            f"Found no login for {url}.",
+            next_step="Log in with `runwright user login NAME`, or set RUNWRIGHT_TOKEN. "
+            "RUNWRIGHT_URL names another server.",
         )
     return RunwrightClient(url, secret)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runwright.surfaces.cli.connect import connect
-from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, say, table
+from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, moment, print_json, say, table, warn
 
 if TYPE_CHECKING:
     from runwright.model.executions import Event, ExecutionResult
     from runwright.surfaces.client import RunwrightClient
+
+PATIENCE = 120
+"""Seconds that a server may stay away before following it ends."""
+
+pause = threading.Event().wait
+"""Seconds to wait; apart so that tests need none."""
 
 app = typer.Typer(help="Executions: list, look at, watch live, cancel.", no_args_is_help=True)
 
@@ -29,7 +36,9 @@ def list_(
     if json_:
         print_json(runs)
         return
-    rows = [(run.id, run.client_id, run.version_id, run.host_id, run.status.value, run.created_at) for run in runs]
+    rows = [
+        (run.id, run.client_id, run.version_id, run.host_id, run.status.value, moment(run.created_at)) for run in runs
+    ]
     table("Executions", ("id", "client", "version", "host", "status", "created"), rows, "Nothing ran yet.")
 
 
@@ -84,28 +93,37 @@ def cancel(execution_id: str, json_: Json = False) -> None:
 
 
 def follow(server: RunwrightClient, execution_id: str, *, quiet: bool = False) -> ExecutionResult:
-    """Print events until the run has ended; its telemetry."""
-    from runwright.model.errors import Unavailable
-    from runwright.model.executions import EventKind, ExecutionStatus
+    """Print events until the run has ended; its telemetry.
 
-    after = 0
-    for _ in range(5):
+    The run does not need this connection: where the server goes away it is waited for, PATIENCE seconds long.
+    Raises Unavailable where it stays away.
+    """
+    from runwright.model.errors import Unavailable
+
+    after, lost = 0, 0
+    while True:
         try:
             for event in server.events(execution_id, after):
-                after = event.sequence
-                if not quiet:
-                    line = event_line(event)
-                    if line:
-                        say(line)
-                ended = event.kind is EventKind.EXECUTION_STATUS and ExecutionStatus(event.data["status"]).final
-                if ended:
+                after, lost = event.sequence, 0
+                if not quiet and (line := event_line(event)):
+                    say(line)
+                if _ends(event):
                     return server.result(execution_id)
-        except Unavailable:
-            # The server may be restarting; what it journaled goes on.
-            continue
-        if server.execution(execution_id).status.final:
-            break
-    return server.result(execution_id)
+            if server.execution(execution_id).status.final:
+                return server.result(execution_id)
+        except Unavailable as error:
+            if lost >= PATIENCE:
+                raise
+            if lost == 0:
+                warn(f"{error.found} What it runs goes on; waiting for it, Ctrl-C ends only this.")
+            lost += 1
+        pause(1.0)
+
+
+def _ends(event: Event) -> bool:
+    from runwright.model.executions import EventKind, ExecutionStatus
+
+    return event.kind is EventKind.EXECUTION_STATUS and ExecutionStatus(event.data["status"]).final
 
 
 def event_line(event: Event) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from runwright.model.severity import Severity
 from runwright.surfaces.cli.connect import connect
-from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, print_json, say, table
+from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, moment, print_json, say, table
 
 app = typer.Typer(help="Incidents: report, list, look at, start by hand.", no_args_is_help=True)
 
@@ -76,7 +76,10 @@ def _report(incident_type: str, host: str, subject: list[str], client: str, seve
         )
     except ValidationError as error:
         faults = [
-            Fault(message=item["msg"], path=".".join(str(part) for part in item["loc"]) or None)
+            Fault(
+                message=item["msg"].removeprefix("Value error, "),
+                path=".".join(str(part) for part in item["loc"]) or None,
+            )
             for item in error.errors()
         ]
         raise InvalidInput("The incident was refused.", faults=faults) from error
@@ -124,7 +127,7 @@ def show(incident_id: str, json_: Json = False) -> None:
     table(
         "Runs",
         ("id", "version", "status", "started"),
-        [(run.id, run.version_id, run.status.value, run.started_at) for run in runs],
+        [(run.id, run.version_id, run.status.value, moment(run.started_at)) for run in runs],
         "No run yet.",
     )
     for item in escalations:

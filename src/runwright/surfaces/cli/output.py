@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
     from runwright.model.errors import RunwrightError
@@ -75,6 +77,16 @@ def say(text: str, style: str | None = None) -> None:
     console().print(text, style=style)
 
 
+def warn(text: str) -> None:
+    """A line for people beside the output."""
+    errors().print(text, style="yellow" if sys.stderr.isatty() else None)
+
+
+def moment(at: datetime | None) -> str:
+    """A time as tables show it; empty for none."""
+    return f"{at:%Y-%m-%d %H:%M}" if at is not None else ""
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
     """A table, or the sentence that says what to do when there is nothing in it."""
     from rich.table import Table
@@ -107,4 +119,5 @@ def show_error(error: RunwrightError, *, as_json: bool) -> None:
         return
     errors().print(f"error [{error.code}]: {error}", style="red" if sys.stderr.isatty() else None)
     for fault in error.faults:
-        errors().print(f"  {fault}")
+        if str(fault) not in str(error):  # some errors spell their faults out themselves
+            errors().print(f"  {fault}")

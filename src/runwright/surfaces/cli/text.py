@@ -43,7 +43,7 @@ def risk(
 ) -> None:
     """What shell text would do: verdict, risk classes and effective commands. Exit 1 if any is refused."""
     from runwright.model.risk import RiskVerdict
-    from runwright.runbooks.risk import assess_command
+    from runwright.runbooks.risk import assess_command, assess_commands
 
     refused = False
     if command is not None:
@@ -58,8 +58,8 @@ def risk(
                 say(f"  {found.rule}: {found.explanation}" + (f" Safer: {found.safer}" if found.safer else ""))
             say("  runs: " + "; ".join(report.commands))
     else:
-        for text in _lines("command"):
-            report = assess_command(text)
+        texts = _lines("command")
+        for text, report in zip(texts, assess_commands(texts), strict=True):
             refused = refused or report.verdict is RiskVerdict.REFUSE
             print_line({**stamped("risk", report), "command": text})
     raise typer.Exit(NEGATIVE if refused else POSITIVE)

@@ -98,7 +98,7 @@ class _Story:
         """Act 1: what stands, and what a person approved."""
         show.act(1, "A service, a server, an approved runbook")
         if no_lab is not None:
-            show.line(f"No machines here: {no_lab}. The story plays on a real process instead.", "yellow")
+            show.line(f"No machines here: {no_lab.rstrip('.')}. The story plays on a real process instead.", "yellow")
         show.good(f"up: {stage.title}")
         await prove_settled("health", stage.healthy)
         show.good("the service answers")
