@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from runwright.access.permissions import Permission, require
 from runwright.model.audit import SYSTEM_CHAIN, AuditEvent
 from runwright.model.clients import Client, scope_client
-from runwright.model.errors import Conflict, InvalidInput
-from runwright.model.hosts import Host, NewHost
+from runwright.model.errors import Conflict, Forbidden, InvalidInput
+from runwright.model.hosts import Host, NewHost, SshConnection
 from runwright.model.ids import ALL
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
@@ -35,8 +35,19 @@ class Inventory:
         return client
 
     async def add_host(self, principal: Principal, new: NewHost) -> Host:
-        """Register a host. Raises Forbidden, NotFound for the client, Conflict if the hostname is taken."""
+        """Register a host. Raises Forbidden, NotFound for the client, Conflict if the hostname is taken.
+
+        This machine and the machines on it belong to the server, not to a client: whoever runs steps here could
+        read the approval key. They take an admin of everything.
+        """
         require(principal, Permission.MANAGE_HOSTS, new.client_id)
+        if not isinstance(new.connection, SshConnection):
+            require(principal, Permission.MANAGE_HOSTS, None)
+        elif new.connection.credential is not None and new.connection.credential.client_id != new.client_id:
+            raise Forbidden(
+                f"Found a credential of client {new.connection.credential.client_id} for a host of {new.client_id}.",
+                allowed="Allowed: a secret of the host's own client.",
+            )
         host = Host(
             id=self.clock.new_id("hst"),
             created_at=self.clock.now(),
