@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from runwright.model.base import Duration, Moment, OpenRecord, Record, Sha256, parse_duration
 from runwright.model.documents import RunbookDocument, Step, StepKind, WaitFor
+from runwright.model.executions import Event, EventKind
 from runwright.model.incidents import IncidentKind, IncidentType, Subject, incident_kinds, parse_subject, register
 from runwright.model.verdicts import VerificationOutcome, combine
 
@@ -212,3 +213,16 @@ def test_a_record_of_no_fields_is_closed_too() -> None:
 
     with pytest.raises(ValidationError):
         Empty.model_validate_json('{"x": 1}')
+
+
+def test_a_held_run_has_not_ended() -> None:
+    """`held` is told as a status of a run and is none of its statuses."""
+    told = {
+        "client_id": "acme",
+        "subject_id": "exe_1",
+        "kind": EventKind.EXECUTION_STATUS,
+        "at": datetime(2026, 1, 5, tzinfo=UTC),
+    }
+    assert not Event(**told, data={"status": "held"}).ends_run
+    assert not Event(**told, data={"status": "running"}).ends_run
+    assert Event(**told, data={"status": "success"}).ends_run

@@ -195,3 +195,9 @@ class Event(Record):
     kind: EventKind
     at: Moment
     data: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether it gives a run's final status. `held` is told as a status too, and is none."""
+        final = {status.value for status in ExecutionStatus if status.final}
+        return self.kind is EventKind.EXECUTION_STATUS and self.data.get("status") in final

@@ -107,7 +107,7 @@ def follow(server: RunwrightClient, execution_id: str, *, quiet: bool = False) -
                 after, lost = event.sequence, 0
                 if not quiet and (line := event_line(event)):
                     say(line)
-                if _ends(event):
+                if event.ends_run:
                     return server.result(execution_id)
             if server.execution(execution_id).status.final:
                 return server.result(execution_id)
@@ -118,12 +118,6 @@ def follow(server: RunwrightClient, execution_id: str, *, quiet: bool = False) -
                 warn(f"{error.found} What it runs goes on; waiting for it, Ctrl-C ends only this.")
             lost += 1
         pause(1.0)
-
-
-def _ends(event: Event) -> bool:
-    from runwright.model.executions import EventKind, ExecutionStatus
-
-    return event.kind is EventKind.EXECUTION_STATUS and ExecutionStatus(event.data["status"]).final
 
 
 def event_line(event: Event) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import NotFound, Unavailable
-from runwright.model.executions import Event, EventKind, ExecutionResult, ExecutionStatus
+from runwright.model.executions import EventKind, ExecutionResult, ExecutionStatus
 from runwright.model.hosts import NewHost
 from runwright.model.incidents import NewIncident, Severity
 from runwright.surfaces.cli.demo import show
@@ -176,7 +176,7 @@ class _Story:
             text = event_line(event)
             if text and event.kind is not EventKind.STEP_OUTPUT:
                 show.line("  " + text, "dim")
-            if _final(event):
+            if event.ends_run:
                 return
 
     async def _learning(self, person: RunwrightClient, failed: ExecutionResult) -> Analysis:
@@ -284,7 +284,3 @@ def _cells(run: ExecutionResult) -> tuple[str, str, str, str]:
         f"{run.duration_seconds or 0:.1f}",
         "no" if run.status is ExecutionStatus.SUCCESS else "yes",
     )
-
-
-def _final(event: Event) -> bool:
-    return event.kind is EventKind.EXECUTION_STATUS and ExecutionStatus(event.data["status"]).final
