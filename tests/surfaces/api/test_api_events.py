@@ -10,9 +10,10 @@ import pytest
 
 from runwright.model.executions import Event, EventKind, ExecutionStatus
 from runwright.model.principals import Role
+from runwright.surfaces.api import guard
 from runwright.surfaces.client import RunwrightClient
 from support import records
-from support.house import House, grant, served
+from support.house import ADMIN, House, grant, served
 from surfaces import seed
 from surfaces.conftest import History
 
@@ -86,3 +87,28 @@ async def test_a_run_is_followed_while_it_happens(told: House) -> None:
                 await tx.executions.replace(execution, execution.model_copy(update={"status": ExecutionStatus.SUCCESS}))
             assert await after("success") == "success"
             assert await asyncio.to_thread(next, stream, None) is None
+
+
+@pytest.mark.parametrize("end", ["logout", "revoke"])
+async def test_a_stream_ends_with_the_login_that_asked_for_it(
+    told: House, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(guard, "STANDING_SECONDS", 0.0)
+    access, store = told.services.access, told.services.store
+    if end == "revoke":
+        token, secret = await access.create_token(ADMIN, "robot", grants=[grant(Role.VIEWER)])
+    else:
+        secret = await told.person("ada", grant(Role.VIEWER))
+    async with store.transaction() as tx:
+        await tx.executions.add(records.execution("exe-live", status=ExecutionStatus.RUNNING))
+        await tx.events.append(records.event("exe-live", kind=EventKind.EXECUTION_STATUS, data={"status": "running"}))
+    async with served(told) as url:
+        with RunwrightClient(url, secret) as client:
+            stream = client.events("exe-live")
+            assert (await asyncio.to_thread(next, stream)).data["status"] == "running"
+            if end == "revoke":
+                await access.revoke_token(ADMIN, token.id)
+            else:
+                await access.logout(secret)
+            async with asyncio.timeout(20):
+                assert await asyncio.to_thread(next, stream, None) is None

@@ -15,7 +15,7 @@ from runwright.model.errors import NotFound
 from runwright.model.executions import Execution, ExecutionResult, ExecutionStatus
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, Sequence
-from runwright.surfaces.api.guard import Caller, needs, services
+from runwright.surfaces.api.guard import Caller, Standing, needs, services
 
 router = APIRouter(prefix="/executions", tags=["executions"], responses=ERRORS)
 
@@ -97,10 +97,10 @@ async def events(
     execution: Annotated[Execution, Depends(seen_execution)],
     last_event_id: Annotated[Sequence, Header()] = 0,
 ) -> AsyncIterable[ServerSentEvent]:
-    """Those after `Last-Event-ID`, from the first without it. Ends when the run is over and all is told."""
+    """Those after `Last-Event-ID`, from the first without it. Ends with the run, all told, or with the login."""
     store, execution_id = services(request).store, execution.id
-    after = last_event_id
-    while not await request.is_disconnected():
+    after, standing = last_event_id, Standing(request, execution.client_id)
+    while await standing.holds():
         async with store.reading() as tx:
             # The row before the events: both are written in one transaction, so a final row has its last event.
             over = (await tx.executions.get(execution_id, client=EVERY_CLIENT)).status.final

@@ -29,6 +29,9 @@ CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
 TOKEN_PREFIX = "rwt_"  # noqa: S105 - how a machine's token begins, not a token
 
+STANDING_SECONDS = 1.0
+"""How long a stream may go on after its reader lost the right to it."""
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -161,6 +164,32 @@ def needs(permission: Permission | None) -> Callable[[Request], Awaitable[Caller
 
     dependency.rule = permission.value if permission else "authenticated"  # type: ignore[attr-defined]  # read by the route test
     return dependency
+
+
+class Standing:
+    """Whether who asked for a long answer may still get the rest of it: not logged out, locked out, revoked, or
+    without the right meanwhile."""
+
+    def __init__(self, request: Request, client_id: str) -> None:
+        self._request = request
+        self._client_id = client_id
+        self._permission = request.state.caller.permission
+        self._clock = services(request).clock
+        self._next = self._clock.monotonic() + STANDING_SECONDS
+
+    async def holds(self) -> bool:
+        """Asks anew once a second; False also when the connection is gone."""
+        if await self._request.is_disconnected():
+            return False
+        now = self._clock.monotonic()
+        if now < self._next:
+            return True
+        self._next = now + STANDING_SECONDS
+        try:
+            known = await authenticate(self._request)
+        except (Unauthenticated, Forbidden):
+            return False
+        return allows(known.principal, self._permission, self._client_id)
 
 
 async def open_to_all() -> None:

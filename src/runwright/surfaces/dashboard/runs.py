@@ -16,7 +16,7 @@ from runwright.model.incidents import IncidentStatus
 from runwright.model.ports.store import EVERY_CLIENT
 from runwright.surfaces.api.executions import POLL, seen_execution
 from runwright.surfaces.api.forms import Cursor
-from runwright.surfaces.api.guard import Caller, services
+from runwright.surfaces.api.guard import Caller, Standing, services
 from runwright.surfaces.dashboard.asking import IncidentReader, Runner, RunReader, see_other
 from runwright.surfaces.dashboard.pages import page, render
 from runwright.surfaces.dashboard.views import execution_view, hostnames
@@ -63,8 +63,8 @@ async def execution(request: Request, caller: RunReader, seen: Seen) -> Response
 async def live(request: Request, caller: RunReader, seen: Seen) -> AsyncIterable[ServerSentEvent]:
     """The timeline again at every change, until the run is over and was learned from; then `done`."""
     found = services(request)
-    shown = ""
-    while not await request.is_disconnected():
+    shown, standing = "", Standing(request, seen.client_id)
+    while await standing.holds():
         view = await _timeline(found, caller, seen)
         text = render("timeline.html", **view)
         if text != shown:
