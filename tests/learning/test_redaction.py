@@ -48,6 +48,25 @@ def test_secret_is_masked(kind: str) -> None:
     assert found.text.endswith("\nafter")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[1mpassword\x1b[0m=hunter2",
+        "\x1b[32mapi_key\x1b[0m: \x1b[31mhunter2\x1b[0m",
+        "pass\u200bword=hunter2",
+        "\x1b]0;title\x07DB_PASS\x1b[38;5;1mWORD=hunter2",
+        "postgres://shop:\x1b[1mhun\x1b[0mter2@db.internal/shop",
+    ],
+)
+def test_a_secret_in_colour_is_masked(text: str) -> None:
+    """Who reads the text next may drop what a terminal does not show."""
+    for given_ in (text, f"known {text}"):
+        kept = redact(given_).text
+        assert "hunter2" not in kept
+        assert "ter2" not in kept
+    assert "ter2" not in redact("a \x1b[1mhun\x1b[0mter2 b", ["hunter2"]).text
+
+
 def test_every_kind_has_an_example() -> None:
     assert {entry.kind for entry in PATTERNS} == set(SECRETS)
 

@@ -138,13 +138,43 @@ def _pattern_spans(text: str) -> list[_Span]:
     return spans
 
 
+_UNSEEN = re.compile(
+    r"\x1b\[[0-?]{0,40}[ -/]{0,4}[@-~]"
+    r"|\x1b\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)"
+    r"|[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+"""What a terminal does not show: colours, titles, zero-width and direction marks."""
+
+
+def _seen_spans(text: str, known: Iterable[str]) -> list[_Span]:
+    """Secrets of the text as a terminal shows it, by their places in the text as given.
+
+    A coloured `password` is one too, and what reads the text later may have dropped the colours.
+    """
+    pieces: list[str] = []
+    places: list[int] = []
+    at = 0
+    for match in _UNSEEN.finditer(text):
+        pieces.append(text[at : match.start()])
+        places.extend(range(at, match.start()))
+        at = match.end()
+    if at == 0:
+        return []
+    shown = "".join((*pieces, text[at:]))
+    places.extend(range(at, len(text)))
+    found = [span for span in _known_spans(shown, known) + _pattern_spans(shown) if span.start < span.end]
+    return [_Span(kind=span.kind, start=places[span.start], end=places[span.end - 1] + 1) for span in found]
+
+
 def redact(text: str, known: Iterable[str] = ()) -> Redacted:
     """Mask every secret of a known shape, and every known value of four characters or more.
 
     A mask is `[redacted:<kind>]`; line breaks inside a secret stay, so line numbers keep their meaning.
     Where two kinds overlap, their union is masked under the one that begins first.
     """
-    spans = sorted(_known_spans(text, known) + _pattern_spans(text), key=lambda span: (span.start, -span.end))
+    known = tuple(known)
+    found = _known_spans(text, known) + _pattern_spans(text) + _seen_spans(text, known)
+    spans = sorted(found, key=lambda span: (span.start, -span.end))
     merged: list[_Span] = []
     for span in spans:
         if span.start >= span.end:
