@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runwright.model.documents import SCHEMA, RunbookDocument
+from runwright.model.documents import RunbookDocument
 
 
 def json_schema() -> dict[str, Any]:
@@ -15,7 +15,7 @@ def json_schema() -> dict[str, Any]:
     schema = RunbookDocument.model_json_schema(by_alias=True, mode="validation")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:{SCHEMA.replace('/', ':')}:runbook",
+        "$id": "runwright/runbook/v1",
         **schema,
         "title": "Runwright runbook",
     }
