@@ -7,6 +7,7 @@ session's advisory lock.
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from pathlib import Path
 from typing import IO
@@ -59,7 +60,9 @@ class ExecutorLease:
         return self._lock_file(file) if file is not None else self._lock_session()
 
     def _lock_file(self, database: Path) -> bool:
-        handle = database.with_name(f"{database.name}.{_file_part(self._executor_id)}.lock").open("ab")
+        path = database.with_name(f"{database.name}.{_file_part(self._executor_id)}.lock")
+        # For its owner alone: whoever can open it can hold the lock, and no worker would start.
+        handle = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
