@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
 
 from runwright.surfaces.cli.main import app
+
+if TYPE_CHECKING:
+    from conftest import Cli
 
 HEAVY = {
     "sqlalchemy",
@@ -131,10 +134,23 @@ def test_completion_offers_commands_and_choices(words: str, offered: set[str]) -
     assert set(done.stdout.split()) == offered, done.stderr
 
 
-def test_a_wrong_call_is_a_usage_error() -> None:
-    runwright = Path(sys.executable).with_name("runwright")
-    for arguments in (["nonsense"], ["risk", "--nonsense"], ["runbook", "lint"], ["lab", "trial", "x", "--jobs", "0"]):
-        done = subprocess.run([runwright, *arguments], capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 2, (arguments, done.stderr)
-        assert "Traceback" not in done.stderr
-        assert done.stderr
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("nonsense", "No such command"),
+        ("risk --nonsense", "--nonsense"),
+        ("runbook lint", "files"),
+        ("lab trial x y --jobs 0", "greater than or equal to 1"),
+        ("run service_crash --host x --set a=b --severity awful", "critical"),
+    ],
+)
+def test_a_wrong_call_is_a_usage_error(cli: Cli, call: str, says: str) -> None:
+    said = cli(*call.split())
+    assert (said.status, said.out) == (2, "")
+    assert says in said.err
+    assert "-h' for help" in said.err
+    program = cli(*call.split(), "--json")
+    assert (program.status, program.out) == (2, "")
+    assert program.problem["code"] == "usage"
+    assert says in program.problem["found"]
+    assert "--help" in program.problem["next_step"]

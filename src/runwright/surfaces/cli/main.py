@@ -7,6 +7,7 @@ import os
 import sys
 
 import typer
+from typer._click.exceptions import ClickException  # typer exports its subclasses, not the base
 
 from runwright import __version__
 from runwright.surfaces.cli import (
@@ -66,11 +67,31 @@ for name, group in (
     app.add_typer(group, name=name)
 
 
+def _call(*, as_json: bool) -> None:
+    """Run the command that was called. For a program a wrong call is an error of ours, with a code; for people typer
+    shows how the call should look."""
+    if not as_json:
+        app()
+        return
+    try:
+        status = app(standalone_mode=False)
+    except ClickException as wrong:
+        from runwright.model.errors import UsageFault
+
+        context = getattr(wrong, "ctx", None)
+        path = context.command_path if context is not None else "runwright"
+        raise UsageFault(wrong.format_message(), next_step=f"See `{path} --help`.") from wrong
+    except typer.Abort:
+        status = NEGATIVE
+    sys.exit(status)
+
+
 def main() -> None:
     """Run the command line; every error is a sentence and an exit status, never a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    as_json = "--json" in sys.argv
     try:
-        app()
+        _call(as_json=as_json)
     except BrokenPipeError:
         # The reader went away (`| head`): nothing is wrong here.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,7 +102,7 @@ def main() -> None:
         from runwright.model.errors import RunwrightError  # late: a call that goes well needs no pydantic
 
         if isinstance(error, RunwrightError):
-            show_error(error, as_json="--json" in sys.argv)
+            show_error(error, as_json=as_json)
             sys.exit(error.exit_status)
         if os.environ.get("RUNWRIGHT_DEBUG"):
             raise
