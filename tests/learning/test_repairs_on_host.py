@@ -196,6 +196,35 @@ def _moved(text: str, file: Path) -> str:
     return text.replace("/opt/rwtest/app.conf", str(file)).replace(" /opt || exit", " /tmp || exit")
 
 
+def test_an_environment_file_that_the_unit_demands_is_put_back_from_its_copy(place: Path) -> None:
+    said = "rwtest.service: Failed to load environment files: No such file or directory"
+    step = step_for(said, "restore_environment_file")
+    file, there = place / "env", place / "there"
+    there.touch()
+    tool = place / "bin" / "systemctl"
+    tool.parent.mkdir()
+    tool.write_text(
+        "#!/bin/sh\n"
+        f"echo 'EnvironmentFiles={place}/optional (ignore_errors=yes)'\n"
+        f"echo 'EnvironmentFiles={there} (ignore_errors=no)'\n"
+        f"echo 'EnvironmentFiles={file} (ignore_errors=no)'\n"
+    )
+    tool.chmod(0o755)
+
+    def at_place(text: str) -> str:
+        text = text.replace("/etc/*[", "/tmp/*[").replace("/etc/?*", "/tmp/?*").replace(" /etc ||", " /tmp ||")
+        return f"PATH={tool.parent}:$PATH\n{text}"
+
+    moved = {name: at_place(step[name]) for name in ("only_if", "run")}
+    assert not applies(step), "its place is not below /etc"
+    assert not applies(moved), "there is no copy"
+    (place / "env.dpkg-old").write_text("PORT=8091\n")
+    assert applies(moved)
+    run(moved)
+    assert file.read_text() == "PORT=8091\n"
+    assert not applies(moved)
+
+
 def test_a_copy_is_put_back_only_where_nobody_else_could_have_put_it(place: Path) -> None:
     step = step_for("app: /opt/rwtest/app.conf:3: unknown directive 'x'", "restore_configuration")
     file, victim = place / "app.conf", place / "shadow"
@@ -331,6 +360,20 @@ def test_marked_caches_are_emptied(place: Path) -> None:
     sweep(disk_step(place, "marked_caches", []), place, [])
     assert not (cache / "blob").exists()
     assert (data / "blob").exists()
+
+
+def test_what_programs_left_in_their_temporary_directories_goes_when_old(place: Path) -> None:
+    scratch, data = place / "queue" / "tmp", place / "queue" / "new"
+    for folder in (scratch, data):
+        folder.mkdir(parents=True)
+        for name in ("old", "open"):
+            (folder / name).touch()
+            os.utime(folder / name, (1_000_000_000, 1_000_000_000))
+        (folder / "fresh").touch()
+    with (scratch / "open").open():
+        sweep(disk_step(place, "old_leavings", []), place, [])
+    assert {path.name for path in scratch.iterdir()} == {"open", "fresh"}
+    assert {path.name for path in data.iterdir()} == {"old", "open", "fresh"}
 
 
 def test_only_old_files_of_crowded_session_directories_go(place: Path) -> None:

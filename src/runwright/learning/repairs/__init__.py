@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runwright.learning.repairs.case import Case, Repair, Suggestion
-from runwright.learning.repairs.configs import restore_configuration
+from runwright.learning.repairs.configs import restore_configuration, restore_environment_file
 from runwright.learning.repairs.disks import (
     deleted_logs_held_open,
     marked_caches,
@@ -31,6 +31,7 @@ CATALOGUE: tuple[Repair, ...] = (
     open_files_limit,
     port_held_by_earlier_instance,
     restore_configuration,
+    restore_environment_file,
     alternative_tool,
     step_without_its_tool,
     step_without_its_path,

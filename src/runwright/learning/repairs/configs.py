@@ -1,4 +1,4 @@
-"""A configuration file that does not parse, with a good copy beside it."""
+"""Configuration files that do not parse or are gone, with a good copy beside them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ done
 """In a directory that only this user may write to: elsewhere the copy, or what it is put over, may be anyone's."""
 
 
+_PUT_BACK = """\
+[ -n "$good" ] || exit 1
+[ ! -e "$file" ] || [ -e "$file.broken" ] || cp -p -- "$file" "$file.broken"
+cp -p -- "$good" "$file" && echo "restored $name from ${good#./}\""""
+
+
 def restore_configuration(case: Case) -> Suggestion | None:
     """Put back the newest copy beside a broken configuration file; the broken one is kept under another name."""
     kinds = (SignalKind.CONFIG_ERROR, SignalKind.SYNTAX_ERROR)
@@ -36,12 +42,35 @@ def restore_configuration(case: Case) -> Suggestion | None:
             case.new_id("restore-configuration"),
             "Put back the newest copy of the broken configuration file",
             only_if=newest + 'test -n "$good"',
-            run=newest
-            + '[ -n "$good" ] || exit 1\n'
-            + '[ ! -e "$file" ] || [ -e "$file.broken" ] || cp -p -- "$file" "$file.broken"\n'
-            + 'cp -p -- "$good" "$file" && echo "restored $name from ${good#./}"'
-            + reload_units,
+            run=newest + _PUT_BACK + reload_units,
         )
         reason = f"{file} does not parse. If a copy lies beside it, the newest is put back and the broken file kept."
         return Suggestion("restore_configuration", (case.before_start(content, reason, (index,)),), 0.65)
     return None
+
+
+_DECLARED = """\
+declared=$(systemctl show -p EnvironmentFiles -- {unit} |
+    sed -n 's/^EnvironmentFiles=\\(.*\\) (ignore_errors=no)$/\\1/p' |
+    while IFS= read -r each; do
+        [ -e "$each" ] || {{ printf '%s\\n' "$each"; break; }}
+    done)
+case $declared in /etc/*[*?[]*) exit 1 ;; /etc/?*) ;; *) exit 1 ;; esac
+"""
+"""The first file below /etc that the unit must have and that is missing; a pattern is no file."""
+
+
+def restore_environment_file(case: Case) -> Suggestion | None:
+    """Put back the newest copy beside a missing file that the unit itself names as `EnvironmentFile=`."""
+    found = case.find(SignalKind.PATH_MISSING, where=lambda _, signal: signal.facts.get("role") == "environment_file")
+    if not found or case.unit_word is None:
+        return None
+    newest = _DECLARED.format(unit=case.unit_word) + SPOT + _NEWEST.format(file='"$declared"', root="/etc")
+    content = step_content(
+        case.new_id("restore-environment-file"),
+        "Put back the newest copy of the environment file that is missing",
+        only_if=newest + 'test ! -e "$file" && test -n "$good"',
+        run=newest + '[ ! -e "$file" ] || exit 0\n' + _PUT_BACK,
+    )
+    reason = "A file that the unit takes its environment from is missing. If a copy lies beside it, it is put back."
+    return Suggestion("restore_environment_file", (case.before_start(content, reason, found[:1]),), 0.65)

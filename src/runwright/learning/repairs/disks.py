@@ -114,20 +114,30 @@ find {mount} -xdev -type d \\( -name '*session*' -o -name tmp -o -name temp -o -
 
 
 def old_leavings(case: Case) -> Suggestion | None:
-    """Remove core dumps, crash reports and temporary files that were neither read nor written for a day."""
+    """Remove core dumps, crash reports and temporary files that were neither read nor written for a day.
+
+    In directories for temporary files of programs (`tmp`, `.tmp`, `temp`), two days: Maildir's rule is 36 hours.
+    """
     names = _names(case)
     if names is None or case.mentions("/var/crash"):
         return None
     mount, protect, cites = names
     finding = f"""\
-for place in /var/lib/systemd/coredump /var/crash /tmp /var/tmp; do
-    [ -d "$place" ] || continue
-    [ "$(df -P -- "$place" | awk 'NR == 2 {{print $6}}')" = {mount} ] || continue
-    case $place in
-        /tmp | /var/tmp) find "$place" -xdev -type f -mtime +0 -atime +0 ;;
-        *) find "$place" -xdev -type f ;;
-    esac
-done"""
+{{
+    for place in /var/lib/systemd/coredump /var/crash /tmp /var/tmp; do
+        [ -d "$place" ] || continue
+        [ "$(df -P -- "$place" | awk 'NR == 2 {{print $6}}')" = {mount} ] || continue
+        case $place in
+            /tmp | /var/tmp) find "$place" -xdev -type f -mtime +0 -atime +0 ;;
+            *) find "$place" -xdev -type f ;;
+        esac
+    done
+    find {mount} -xdev \\( -path /tmp -o -path /var/tmp \\) -prune -o \\
+        -type d \\( -name tmp -o -name .tmp -o -name temp \\) -print |
+        while IFS= read -r place; do
+            find "$place" -xdev -type f -mtime +1 -atime +1
+        done
+}}"""
     content = step_content(
         case.new_id("remove-old-leavings"),
         "Remove core dumps, crash reports and temporary files older than a day",
