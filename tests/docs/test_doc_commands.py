@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,15 @@ def words_of(command: str) -> list[str]:
     return shlex.split(REDIRECTION.sub("", command).replace("...", ""), comments=True)
 
 
+@cache
+def tree() -> Any:
+    """The commands, as typer builds them."""
+    return typer.main.get_command(app)
+
+
 def understood(words: list[str], whole: bool) -> str | None:
     """Why the command line does not understand, or None. Nothing is run."""
-    node: Any = typer.main.get_command(app)
+    node = tree()
     context = Context(node, info_name="runwright")
     while hasattr(node, "commands"):
         if not words or words[0].startswith("-"):
