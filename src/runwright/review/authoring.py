@@ -7,7 +7,7 @@ from runwright.model.ids import ALL, version_id
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.model.principals import Principal
-from runwright.model.reviews import ReviewItem
+from runwright.model.reviews import ReviewItem, ReviewStatus
 from runwright.model.risk import RiskReport
 from runwright.model.versions import Author, RunbookVersion
 from runwright.review.queue import submit
@@ -15,6 +15,11 @@ from runwright.review.subjects import new_rule
 from runwright.runbooks.lint import Level, lint
 from runwright.runbooks.load import LoadedRunbook, load_runbook
 from runwright.runbooks.risk import added_risk
+
+
+UNDECIDED = frozenset(
+    {ReviewStatus.DRAFT, ReviewStatus.PENDING_REVIEW, ReviewStatus.IN_REVIEW, ReviewStatus.NEEDS_CHANGES}
+)
 
 
 async def submit_text(
@@ -56,7 +61,7 @@ async def submit_text(
     rules = [
         await _submit_rule(tx, scope, name, loaded, author, clock)
         for name in loaded.document.incident_types
-        if not await tx.routes.count(client=EVERY_CLIENT, where={"scope": scope, "incident_type": name})
+        if not await _answered(tx, scope, name)
     ]
     return version, (item, *rules)
 
@@ -81,6 +86,24 @@ async def _live_parent(tx: Transaction, runbook_id: str, scope: str) -> RunbookV
         if live is not None:
             return await tx.versions.get(live.version_id, client=EVERY_CLIENT)
     return None
+
+
+async def _answered(tx: Transaction, scope: str, incident_type: str) -> bool:
+    """Whether a rule answers incidents of the type in the scope, or waits for its decision.
+
+    One that was rejected, withdrawn or has ended does neither.
+    """
+    where = {"scope": scope, "incident_type": incident_type}
+    cursor: str | None = None
+    while True:
+        page = await tx.routes.page(client=EVERY_CLIENT, where=where, cursor=cursor)
+        for rule in page.items:
+            item = None if rule.active else await tx.reviews.find(rule.id, client=EVERY_CLIENT)
+            if rule.active or (item is not None and item.status in UNDECIDED):
+                return True
+        if page.next_cursor is None:
+            return False
+        cursor = page.next_cursor
 
 
 async def _submit_rule(
