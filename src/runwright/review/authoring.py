@@ -16,7 +16,6 @@ from runwright.runbooks.lint import Level, lint
 from runwright.runbooks.load import LoadedRunbook, load_runbook
 from runwright.runbooks.risk import added_risk
 
-
 UNDECIDED = frozenset(
     {ReviewStatus.DRAFT, ReviewStatus.PENDING_REVIEW, ReviewStatus.IN_REVIEW, ReviewStatus.NEEDS_CHANGES}
 )
