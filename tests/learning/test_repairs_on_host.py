@@ -350,6 +350,44 @@ def test_rotated_logs_go_and_current_protected_and_open_ones_stay(place: Path) -
     assert left == {"app.log", "lone.log.1", "odd name.log", "open.log", "open.log.1", "k.log", "k.log.1"}
 
 
+def test_a_line_feed_in_a_name_leads_to_no_other_file(place: Path) -> None:
+    """Anyone may make a directory `a<line feed>` with the path of someone else's file in it."""
+    cache, victim = place / "cache", place / "precious"
+    trap = cache / "a\n" / str(victim).lstrip("/")
+    trap.parent.mkdir(parents=True)
+    for file in (victim, trap, cache / "blob"):
+        file.write_text("x")
+    (cache / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    sweep(disk_step(place, "marked_caches", []), place, [])
+    assert victim.exists()
+    assert not (cache / "blob").exists()
+
+
+@pytest.mark.parametrize("repair", ["rotated_logs", "marked_caches", "old_sessions", "old_leavings"])
+def test_every_search_whose_finds_are_removed_leaves_such_names_out(place: Path, repair: str) -> None:
+    text = disk_step(place, repair, [], inodes=repair == "old_sessions")["run"]
+    searches = [part.partition("|")[0] for part in text.split("find ")[1:] if "-type" in part.partition("|")[0]]
+    assert searches
+    for search in searches:
+        assert "! -path '*\n*'" in search or "wc -l" in search or "-maxdepth 1 -type f " in search, search
+
+
+def test_a_directory_that_became_a_link_is_not_swept_through(place: Path) -> None:
+    """Between the search and the removal: here the search itself makes the change."""
+    other, box = place / "other", place / "box"
+    other.mkdir()
+    box.mkdir()
+    for folder in (other, box):
+        (folder / "app.log.1").write_text("x")
+        (folder / "app.log").write_text("x")
+    step = disk_step(place, "rotated_logs", [str(other)])
+    swap = f'kept() {{ mv "{box}" "{place}/was" 2>/dev/null && ln -s "{other}" "{box}"; return 1; }}\n'
+    head, mark, rest = step["run"].partition("open=$(")
+    sweep({"run": head + swap + mark + rest.replace('find "$mount"', f'find "{box}"', 1)}, place, [])
+    assert box.is_symlink()
+    assert (other / "app.log.1").exists()
+
+
 def test_marked_caches_are_emptied(place: Path) -> None:
     cache, data = place / "cache", place / "data"
     for folder in (cache, data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runwright.learning.evidence import Voice
 from runwright.learning.repairs.case import SUBJECT_PREFIX, Case, Suggestion, step_content
-from runwright.learning.repairs.shell import PROTECTED
+from runwright.learning.repairs.shell import ONE_LINE, PROTECTED, SPOT
 from runwright.model.diagnoses import SignalKind
 from runwright.model.incidents import IncidentType
 
@@ -25,10 +25,14 @@ def _names(case: Case) -> tuple[str, str, tuple[int, ...]] | None:
     return f'"${mount}"', f"${protect}" if protect else "", cites[:2]
 
 
-def _sweep(protect: str, finding: str) -> str:
-    """Remove what `finding` prints, one path a line, unless it is protected or some process has it open."""
+def _sweep(mount: str, protect: str, finding: str) -> str:
+    """Remove what `finding` prints, one path a line, unless it is protected or some process has it open.
+
+    Not through a directory that has become a link since it was found.
+    """
     return (
         PROTECTED.format(protect=protect)
+        + SPOT
         + """\
 open=$(ls -l /proc/[0-9]*/fd 2>/dev/null | sed -n 's/.* -> //p' | sort -u)
 """
@@ -38,7 +42,9 @@ open=$(ls -l /proc/[0-9]*/fd 2>/dev/null | sed -n 's/.* -> //p' | sort -u)
         kept "$file" && continue
         printf '%s\\n' "$open" | grep -qxF -e "$file" && continue
         echo "removing $file"
-        rm -f -- "$file"
+        (spot "$file" """
+        + mount
+        + """ || exit 0; rm -f -- "./$name")
     done"""
     )
 
@@ -50,7 +56,7 @@ def rotated_logs(case: Case) -> Suggestion | None:
         return None
     mount, protect, cites = names
     finding = f"""\
-find {mount} -xdev -type f \\( -name '*.log.[0-9]*' -o -name '*.log.*.gz' -o -name '*.log-[0-9]*' \\
+find {mount} -xdev -type f {ONE_LINE} \\( -name '*.log.[0-9]*' -o -name '*.log.*.gz' -o -name '*.log-[0-9]*' \\
     -o -name '*.log.old' \\) |
     while IFS= read -r file; do
         current=${{file%.log*}}.log # the current log
@@ -60,7 +66,7 @@ find {mount} -xdev -type f \\( -name '*.log.[0-9]*' -o -name '*.log.*.gz' -o -na
         case.new_id("remove-rotated-copies"),
         "Remove rotated logs whose current log is still there",
         only_if=f"test -d {mount}",
-        run=_sweep(protect, finding),
+        run=_sweep(mount, protect, finding),
         timeout="5m",
     )
     reason = "The file system is still full. Rotated logs are copies that their rotation would drop as well."
@@ -74,16 +80,16 @@ def marked_caches(case: Case) -> Suggestion | None:
         return None
     mount, protect, cites = names
     finding = f"""\
-find {mount} -xdev -type f -name CACHEDIR.TAG |
+find {mount} -xdev -type f {ONE_LINE} -name CACHEDIR.TAG |
     while IFS= read -r tag; do
         head -c 43 -- "$tag" | grep -q '^Signature: 8a477f597d28d172789f06886806bc55' || continue
-        find "${{tag%/*}}" -xdev -type f ! -name CACHEDIR.TAG
+        find "${{tag%/*}}" -xdev -type f {ONE_LINE} ! -name CACHEDIR.TAG
     done"""
     content = step_content(
         case.new_id("empty-marked-caches"),
         "Empty directories that are marked as caches",
         only_if=f"test -d {mount}",
-        run=_sweep(protect, finding),
+        run=_sweep(mount, protect, finding),
         timeout="5m",
     )
     reason = "The file system is still full. What lies in a directory marked as a cache can be had again."
@@ -97,16 +103,16 @@ def old_sessions(case: Case) -> Suggestion | None:
         return None
     mount, protect, cites = names
     finding = f"""\
-find {mount} -xdev -type d \\( -name '*session*' -o -name tmp -o -name temp -o -name cache \\) |
+find {mount} -xdev -type d {ONE_LINE} \\( -name '*session*' -o -name tmp -o -name temp -o -name cache \\) |
     while IFS= read -r crowded; do
         [ "$(find "$crowded" -maxdepth 1 -type f | wc -l)" -ge 500 ] || continue
-        find "$crowded" -maxdepth 1 -xdev -type f -mtime +7
+        find "$crowded" -maxdepth 1 -xdev -type f {ONE_LINE} -mtime +7
     done"""
     content = step_content(
         case.new_id("remove-old-sessions"),
         "Remove files untouched for a week from crowded directories of sessions or caches",
         only_if=f"test -d {mount}",
-        run=_sweep(protect, finding),
+        run=_sweep(mount, protect, finding),
         timeout="5m",
     )
     reason = "The file system is out of inodes. Sessions and cache entries that nobody touched for a week are over."
@@ -128,21 +134,21 @@ def old_leavings(case: Case) -> Suggestion | None:
         [ -d "$place" ] || continue
         [ "$(df -P -- "$place" | awk 'NR == 2 {{print $6}}')" = {mount} ] || continue
         case $place in
-            /tmp | /var/tmp) find "$place" -xdev -type f -mtime +0 -atime +0 ;;
-            *) find "$place" -xdev -type f ;;
+            /tmp | /var/tmp) find "$place" -xdev -type f {ONE_LINE} -mtime +0 -atime +0 ;;
+            *) find "$place" -xdev -type f {ONE_LINE} ;;
         esac
     done
     find {mount} -xdev \\( -path /tmp -o -path /var/tmp \\) -prune -o \\
-        -type d \\( -name tmp -o -name .tmp -o -name temp \\) -print |
+        -type d {ONE_LINE} \\( -name tmp -o -name .tmp -o -name temp \\) -print |
         while IFS= read -r place; do
-            find "$place" -xdev -type f -mtime +1 -atime +1
+            find "$place" -xdev -type f {ONE_LINE} -mtime +1 -atime +1
         done
 }}"""
     content = step_content(
         case.new_id("remove-old-leavings"),
         "Remove core dumps, crash reports and temporary files older than a day",
         only_if=f"test -d {mount}",
-        run=_sweep(protect, finding),
+        run=_sweep(mount, protect, finding),
         timeout="5m",
     )
     reason = "The file system is still full. Dumps and old temporary files that no process has open are not needed."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runwright.learning.evidence import Voice
 from runwright.learning.repairs.case import SUBJECT_PREFIX, Case, Suggestion, step_content
+from runwright.learning.repairs.shell import ONE_LINE, SPOT
 from runwright.model.diagnoses import SignalKind
 from runwright.model.documents import ServiceState
 from runwright.model.incidents import IncidentType
@@ -64,7 +65,7 @@ _ORPHANS = """\
 user=$(systemctl show -p User -- {unit} 2>/dev/null | sed 's/^User=//')
 test -n "$user" && test "$user" != root || exit 1
 open=$(ls -l /proc/[0-9]*/fd /proc/[0-9]*/map_files 2>/dev/null | sed -n 's/.* -> //p' | sort -u)
-find /dev/shm -xdev -type f -user "$user" |
+find /dev/shm -xdev -type f {one_line} -user "$user" |
     while IFS= read -r file; do
         printf '%s\\n' "$open" | grep -qxF -e "$file" || printf '%s\\n' "$file"
     done"""
@@ -72,7 +73,7 @@ find /dev/shm -xdev -type f -user "$user" |
 _DROP = """\
     while IFS= read -r file; do
         echo "removing $file"
-        rm -f -- "$file"
+        (spot "$file" /dev/shm || exit 0; rm -f -- "./$name")
     done"""
 
 
@@ -83,12 +84,12 @@ def orphaned_shared_memory(case: Case) -> Suggestion | None:
         return None
     if case.mentions("/dev/shm"):  # noqa: S108 - looks for the text in a runbook
         return None
-    orphans = _ORPHANS.format(unit=case.unit_word)
+    orphans = _ORPHANS.format(unit=case.unit_word, one_line=ONE_LINE)
     content = step_content(
         case.new_id("drop-orphaned-memory"),
         "Remove shared memory of the unit's user that no process uses any more",
         only_if=f"({orphans}) | grep -q .",
-        run=f"({orphans}) |\n{_DROP}",
+        run=SPOT + f"({orphans}) |\n{_DROP}",
     )
     reason = "Shared memory stays when its process ends; what nobody has open is given back."
     return Suggestion("orphaned_shared_memory", (case.at_end(content, reason, cites),), 0.4)

@@ -29,6 +29,10 @@ spot() { # path, root: go to where it lies; $name is its last part
 
 After `spot`, work on `./$name`: the place stays, whatever becomes of the path meanwhile."""
 
+ONE_LINE = "! -path '*\n*'"
+"""For `find` whose paths are read a line each: a directory named `a<line feed>` with `etc/passwd` in it would
+otherwise be read as `/etc/passwd`."""
+
 UNIT_OWNER = """\
 user=$(systemctl show -p User -- {unit} 2>/dev/null | sed 's/^User=//')
 group=$(systemctl show -p Group -- {unit} 2>/dev/null | sed 's/^Group=//')
