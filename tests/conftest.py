@@ -9,8 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from runwright.model.ids import make_id
+
+# The same examples in every run: what CI shows can be seen again. RUNWRIGHT_EXPLORE looks for new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("explore" if os.environ.get("RUNWRIGHT_EXPLORE") else "repeatable")
 
 
 class DrivenClock:

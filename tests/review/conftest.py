@@ -43,13 +43,13 @@ steps:
 """
 
 
-def person(name: str, role: Role, client: str | None = None) -> Principal:
+def person(name: str, *roles: Role, client: str | None = None) -> Principal:
     return Principal(
         id=f"usr-{name}",
         kind=PrincipalKind.PERSON,
         name=name.title(),
         method=AuthMethod.PASSWORD,
-        grants=(Grant(role=role, client_id=client),),
+        grants=tuple(Grant(role=role, client_id=client) for role in roles),
     )
 
 
@@ -67,9 +67,9 @@ class World:
     """What the tests of this room stand on. Everything goes through the real store and the real services."""
 
     runbook = RUNBOOK
-    ann = person("ann", Role.APPROVER)
+    ann = person("ann", Role.APPROVER, Role.OPERATOR)
     ben = person("ben", Role.APPROVER)
-    eve = person("eve", Role.APPROVER, "other")
+    eve = person("eve", Role.APPROVER, client="other")
     vic = person("vic", Role.VIEWER)
     machine = Principal(
         id="tok-1",
@@ -97,7 +97,13 @@ class World:
                 await tx.hosts.add(self.host(name))
                 await tx.incidents.add(self.incident(name))
             for who in (self.ann, self.ben, self.eve, self.vic):
-                user = User(id=who.id, name=who.name.lower(), password_hash="none", created_at=self.clock.now())
+                user = User(
+                    id=who.id,
+                    name=who.name.lower(),
+                    password_hash="none",
+                    grants=who.grants,
+                    created_at=self.clock.now(),
+                )
                 await tx.users.add(user)
 
     def host(self, client: str, mode: PolicyMode = PolicyMode.AUTO) -> Host:

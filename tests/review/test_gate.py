@@ -18,7 +18,7 @@ from runwright.adapters.keys import EnvironmentSigner
 from runwright.model.errors import Conflict, Forbidden, GateReason, GateRefused, Held, InvalidInput, NotFound
 from runwright.model.executions import ExecutionStatus, StepStatus
 from runwright.model.hosts import HostIdentity, PolicyMode
-from runwright.model.principals import Token
+from runwright.model.principals import Grant, Role, Token
 from runwright.model.reviews import ActivationState
 from runwright.review.gate import ApprovalGate
 
@@ -224,14 +224,26 @@ async def test_an_expired_rule_chooses_nothing(world: Any) -> None:
 async def test_a_machine_that_named_the_runbook_needs_a_token_that_holds(world: Any) -> None:
     live = await world.approved()
     now = world.clock.now()
-    token = Token(id="tok-1", name="ci", secret_digest="d", created_at=now, expires_at=now.replace(year=2030))
+    operator = (Grant(role=Role.OPERATOR, client_id="acme"),)
+    token = Token(
+        id="tok-1", name="ci", secret_digest="d", grants=operator, created_at=now, expires_at=now.replace(year=2030)
+    )
     execution = await world.run(live, requested_by="tok-1")
     assert await refusal(world, execution) is GateReason.NO_ROUTE
     async with world.store.transaction() as tx:
         await tx.tokens.add(token)
     await world.gate.admit(execution.id)
-    await world.put("tokens", token, revoked_at=now)
-    assert await refusal(world, execution) is GateReason.NO_ROUTE
+    for broken in ({"revoked_at": now}, {"expires_at": now}, {"grants": (Grant(role=Role.VIEWER),)}):
+        await world.put("tokens", token, **broken)
+        assert await refusal(world, execution) is GateReason.NO_ROUTE
+        await world.put("tokens", await world.get("tokens", "tok-1"), **{name: getattr(token, name) for name in broken})
+
+
+async def test_who_may_not_run_asks_for_nothing(world: Any) -> None:
+    """A viewer's or another client's name in `requested_by` is nobody's decision to run."""
+    live = await world.approved()
+    for who in ("usr-vic", "usr-eve", "usr-ben"):
+        assert await refusal(world, await world.run(live, requested_by=who)) is GateReason.NO_ROUTE
 
 
 @pytest.mark.parametrize("switch", ["global", "client:acme", "runbook:RB-TEST-001"])

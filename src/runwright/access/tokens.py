@@ -15,6 +15,13 @@ from runwright.model.principals import AuthMethod, Grant, Principal, PrincipalKi
 TOKEN_PREFIX = "rwt_"  # noqa: S105 - what scanners for leaked secrets look for, not a secret
 
 
+def bearer_of(token: Token) -> Principal:
+    """The machine that a token stands for. Whether the token still holds is the caller's to check."""
+    return Principal(
+        id=token.id, kind=PrincipalKind.MACHINE, name=token.name, method=AuthMethod.TOKEN, grants=token.grants
+    )
+
+
 class TokenDesk(Desk):
     """Making, listing, revoking and recognising tokens."""
 
@@ -76,9 +83,7 @@ class TokenDesk(Desk):
                 "Found a token that is unknown, expired or revoked.",
                 next_step="Make a new one with `runwright token create`.",
             )
-        return Principal(
-            id=token.id, kind=PrincipalKind.MACHINE, name=token.name, method=AuthMethod.TOKEN, grants=token.grants
-        )
+        return bearer_of(token)
 
     async def _token(self, secret: str) -> Token | None:
         where = {"secret_digest": secret_digest(secret)}

@@ -11,6 +11,9 @@ import logging
 from pydantic import ValidationError
 
 from runwright.access.desk import record
+from runwright.access.permissions import Permission, allows
+from runwright.access.sessions import principal_of
+from runwright.access.tokens import bearer_of
 from runwright.model.admission import ApprovedRunbook
 from runwright.model.audit import SYSTEM_CHAIN
 from runwright.model.clients import client_scope
@@ -76,7 +79,7 @@ class ApprovalGate:
         if execution is None:
             raise refuse(GateReason.UNKNOWN_EXECUTION, f"no execution {execution_id!r}")
         checks.check_execution(execution, execution_id, intent)
-        person, machine = await _requester(tx, execution.requested_by)
+        person, machine = await self._requester(tx, execution)
         await self._check_host(tx, execution, person=person)
         loaded = await self._check_version(tx, execution)
         await self._check_route(tx, execution, named=person or machine)
@@ -154,14 +157,18 @@ class ApprovalGate:
             host=execution.host_id,
         )
 
-
-async def _requester(tx: Transaction, who: str) -> tuple[bool, bool]:
-    """Whether an active person, or a machine whose token still holds, asked for a run."""
-    user = await tx.users.find(who, client=EVERY_CLIENT)
-    if user is not None:
-        return user.id == who and user.disabled_at is None, False
-    token = await tx.tokens.find(who, client=EVERY_CLIENT)
-    return False, token is not None and token.id == who and token.revoked_at is None
+    async def _requester(self, tx: Transaction, execution: Execution) -> tuple[bool, bool]:
+        """Whether an active person, or a machine whose token still holds, asked for it and may run here."""
+        who, client = execution.requested_by, execution.client_id
+        user = await tx.users.find(who, client=EVERY_CLIENT)
+        if user is not None:
+            may = user.id == who and user.disabled_at is None
+            return may and allows(principal_of(user), Permission.RUN, client), False
+        token = await tx.tokens.find(who, client=EVERY_CLIENT)
+        holds = token is not None and token.id == who and token.revoked_at is None
+        if token is None or not holds or token.expires_at <= self._clock.now():
+            return False, False
+        return False, allows(bearer_of(token), Permission.RUN, client)
 
 
 async def _check_switches(tx: Transaction, execution: Execution) -> None:
