@@ -49,7 +49,7 @@ from runwright.runbooks.load import load_runbook
 log = logging.getLogger(__name__)
 
 LEARN_FROM = frozenset({ExecutionStatus.FAILURE, ExecutionStatus.TIMED_OUT})
-"""A partial run goes to a person and is not learned from (DESIGN section 1)."""
+"""A partial run goes to a person and is not learned from."""
 
 _ESCALATE: dict[ExecutionStatus, EscalationReason] = {
     ExecutionStatus.PARTIAL: EscalationReason.UNVERIFIABLE,

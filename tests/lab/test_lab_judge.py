@@ -1,4 +1,4 @@
-"""The rules of DESIGN section 5, one file per rule in tests/cases/lab/judge."""
+"""The rules of docs/reference/scenario-format.md, one file per rule in tests/cases/lab/judge."""
 
 from __future__ import annotations
 

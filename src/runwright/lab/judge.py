@@ -1,4 +1,4 @@
-"""What a trial proves, from what was seen. Pure; the rules of DESIGN section 5 in one place."""
+"""What a trial proves, from what was seen. Pure; the rules of docs/reference/scenario-format.md."""
 
 from __future__ import annotations
 

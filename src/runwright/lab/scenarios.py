@@ -1,6 +1,6 @@
 """Scenario files (`schema: runwright/scenario/v1`): found, read strictly, every fault with its place.
 
-The format is a contract with other people's files (DESIGN section 5): optional fields may be left out,
+The format is a contract with other people's files (docs/reference/scenario-format.md): optional fields may be left out,
 `failure_type` may be null, durations are texts like `5s`.
 """
 

@@ -1,4 +1,4 @@
-"""Trials: one runbook against one real fault on a fresh machine (DESIGN section 5)."""
+"""Trials: one runbook against one real fault on a fresh machine (docs/reference/scenario-format.md)."""
 
 from __future__ import annotations
 

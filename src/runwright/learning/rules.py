@@ -1,7 +1,7 @@
 """The rules of diagnosis, as one table: the first row whose signals are there answers. No row fits: abstain.
 
 Rows stand in the order in which they explain: what stopped the run itself, then what the subject said, then what
-states and checks show. The failure types mean what DESIGN section 1 says.
+states and checks show. The failure types mean what docs/reference/glossary.md says.
 """
 
 from __future__ import annotations

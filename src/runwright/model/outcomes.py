@@ -1,4 +1,4 @@
-"""The one table that turns steps and verdict into the status of an execution (DESIGN section 1)."""
+"""The one table that turns steps and verdict into the status of an execution (docs/architecture.md)."""
 
 from __future__ import annotations
 
