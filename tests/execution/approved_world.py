@@ -20,7 +20,7 @@ from runwright.model.incidents import Incident, Severity
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.hosts import HostConnector
 from runwright.model.ports.store import Store
-from runwright.model.principals import AuthMethod, Principal, PrincipalKind, User
+from runwright.model.principals import AuthMethod, Grant, Principal, PrincipalKind, Role, User
 from runwright.model.reviews import Activation, Approval, ApprovalStatement
 from runwright.model.versions import Author, RunbookVersion
 from runwright.review.gate import ApprovalGate
@@ -92,7 +92,8 @@ class World:
         person = Principal(id=PERSON, kind=PrincipalKind.PERSON, name="person", method=AuthMethod.PASSWORD)
         async with self.store.transaction() as tx:
             await tx.clients.add(Client(id=CLIENT, name="Acme", created_at=now))
-            await tx.users.add(User(id=PERSON, name="person", password_hash="-", created_at=now))
+            may_run = (Grant(role=Role.OPERATOR),)
+            await tx.users.add(User(id=PERSON, name="person", password_hash="-", grants=may_run, created_at=now))
             await tx.hosts.add(
                 Host(
                     id=HOST,
