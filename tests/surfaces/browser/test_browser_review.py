@@ -187,6 +187,7 @@ async def test_the_keyboard_alone_gets_from_login_to_approval(site: Site) -> Non
     await site.house.add_person("ada", grant(Role.APPROVER))
     async with site.visitor() as page:
         await page.goto("/login")
+        await expect(page.get_by_label("Name")).to_be_focused()
         await page.keyboard.type("ada")
         await page.keyboard.press("Tab")
         await page.keyboard.type("correct horse battery staple")
