@@ -23,7 +23,7 @@ serve: setup ## Run the server with its data in the default directory
 	@$(BIN)/runwright serve $(ARGS)
 
 test: ## Set up everything that is possible here and run the tests
-	@scripts/setup python machines shells postgres browser
+	@scripts/setup python peers machines shells postgres browser
 	@$(PYTEST) $(ARGS)
 
 check: setup ## Lint, types, import directions

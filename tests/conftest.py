@@ -60,10 +60,15 @@ def missing_part(part: str) -> str | None:
         return None if found else "no PostgreSQL server programs (Debian: postgresql)"
     if part == "browser":
         return None if shutil.which("chromium") else "chromium is not installed"
+    if part == "peers":
+        found = PEERS / "ansible-playbook"
+        return None if found.exists() else "the peers' environment is not made (scripts/setup peers)"
     raise ValueError(part)
 
 
-PARTS = ("lab", "postgres", "browser")
+PARTS = ("lab", "postgres", "browser", "peers")
+PEERS = Path(__file__).parents[1] / ".venv-peers" / "bin"
+"""Programs of ansible-core and pyinfra, in an environment of their own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

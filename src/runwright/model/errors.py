@@ -162,6 +162,25 @@ class HostUnreachable(Unavailable):
     code = "host-unreachable"
 
 
+class HostKeyRefused(HostUnreachable):
+    """The server's SSH host key is not one that was accepted for it. Nothing was sent to it but the handshake.
+
+    `offered` is the key as in a `.pub` file, `fingerprint` its `SHA256:...`; `changed` tells a key that replaced an
+    accepted one from a server whose key nobody has accepted yet. `jump` is set where it is the jump host's.
+    """
+
+    code = "host-key-refused"
+
+    def __init__(
+        self, found: str, *, offered: str, fingerprint: str, changed: bool, jump: bool = False, next_step: str = ""
+    ) -> None:
+        super().__init__(found, next_step=next_step)
+        self.offered = offered
+        self.fingerprint = fingerprint
+        self.changed = changed
+        self.jump = jump
+
+
 class NoMachine(Unavailable):
     """The lab cannot make disposable machines here."""
 

@@ -36,14 +36,45 @@ class NspawnConnection(Record):
     machine: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 
-class SshConnection(Record):
+class SshLogin(StrEnum):
+    """How the user of an SSH connection proves who it is."""
+
+    KEY = "key"
+    """A private key: the secret named by `credential`."""
+    AGENT = "agent"
+    """The SSH agent of the worker's environment."""
+    PASSWORD = "password"  # noqa: S105 - the name of a method
+    """The secret named by `credential`."""
+
+
+PublicKey = Annotated[str, Field(pattern=r"^[a-z0-9@.-]{3,64} [A-Za-z0-9+/=]{16,4096}$")]
+"""Algorithm and base64, as in a `.pub` file, without its comment."""
+
+
+class SshEndpoint(Record):
+    """One SSH server and how to get in. Secrets are references, resolved when the connection is made."""
+
+    address: Annotated[str, Field(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:%_-]{0,252}$")]
+    """A host name or IP address."""
+    port: int = Field(default=22, ge=1, le=65535)
+    user: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]{0,63}$")] = "root"
+    login: SshLogin = SshLogin.KEY
+    credential: SecretRef | None = None
+    """The private key's text (OpenSSH or PEM), or the password; none for the agent."""
+    passphrase: SecretRef | None = None
+    """Of the private key, where it has one."""
+    host_keys: tuple[PublicKey, ...] = ()
+    """The server's keys that were accepted. Empty: nobody has accepted any yet, and nothing connects."""
+
+
+class SshConnection(SshEndpoint):
     """A host reached by SSH with a strictly checked host key."""
 
     kind: Literal["ssh"] = "ssh"
-    address: str
-    port: int = Field(default=22, ge=1, le=65535)
-    user: str = "root"
-    credential: SecretRef | None = None
+    become_password: SecretRef | None = None
+    """For sudo, where it asks for one."""
+    jump: SshEndpoint | None = None
+    """A server to go through."""
 
 
 Connection = Annotated[LocalConnection | NspawnConnection | SshConnection, Field(discriminator="kind")]
