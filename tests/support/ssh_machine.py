@@ -88,7 +88,7 @@ class LabSecrets:
         key = user_keys()["plain"]
         self.values = {
             "key": key.export_private_key().decode(),
-            "locked-key": key.export_private_key(passphrase=PASSPHRASE).decode(),
+            "locked-key": key.export_private_key("pkcs8-pem", passphrase=PASSPHRASE).decode(),
             "stranger-key": user_keys()["other"].export_private_key().decode(),
             "passphrase": PASSPHRASE,
             "password": PASSWORD,
