@@ -18,6 +18,7 @@ class Permission(StrEnum):
     MANAGE_HOSTS = "hosts.manage"
     READ_EXECUTIONS = "executions.read"
     RUN = "executions.run"
+    REPORT_EXECUTION = "executions.report"
     READ_RUNBOOKS = "runbooks.read"
     AUTHOR_RUNBOOKS = "runbooks.author"
     READ_REVIEWS = "reviews.read"
@@ -34,7 +35,7 @@ class Permission(StrEnum):
     MANAGE_TOKENS = "tokens.manage"
 
 
-_V, _O, _W, _P, _A = Role.VIEWER, Role.OPERATOR, Role.AUTHOR, Role.APPROVER, Role.ADMIN
+_R, _V, _O, _W, _P, _A = Role.REPORTER, Role.VIEWER, Role.OPERATOR, Role.AUTHOR, Role.APPROVER, Role.ADMIN
 _READERS = frozenset({_V, _O, _W, _P, _A})
 
 PERMISSIONS: dict[Permission, frozenset[Role]] = {
@@ -45,6 +46,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.MANAGE_HOSTS: frozenset({_A}),
     Permission.READ_EXECUTIONS: _READERS,
     Permission.RUN: frozenset({_O, _A}),
+    Permission.REPORT_EXECUTION: frozenset({_R, _O, _A}),
     Permission.READ_RUNBOOKS: _READERS,
     Permission.AUTHOR_RUNBOOKS: frozenset({_W, _A}),
     Permission.READ_REVIEWS: _READERS,
@@ -70,6 +72,7 @@ MACHINE_PERMISSIONS = frozenset(
         Permission.READ_HOSTS,
         Permission.READ_EXECUTIONS,
         Permission.RUN,
+        Permission.REPORT_EXECUTION,
         Permission.READ_RUNBOOKS,
         Permission.AUTHOR_RUNBOOKS,
         Permission.READ_REVIEWS,

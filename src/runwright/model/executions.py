@@ -10,10 +10,12 @@ from pydantic import Field
 from runwright.model.base import Moment, OpenRecord, Record
 from runwright.model.ids import ClientId, VersionId
 from runwright.model.incidents import Severity
+from runwright.model.questions import Question
 from runwright.model.states import HostState, StateChange
 from runwright.model.verdicts import Verification
 
 RESULT_SCHEMA = "runwright/execution-result/v1"
+RUNBOOK_LANGUAGE = "runwright/v1"
 
 
 class ExecutionStatus(StrEnum):
@@ -86,6 +88,11 @@ class RunbookRef(OpenRecord):
     id: str
     version: int | None = None
     digest: str
+    """Of the canonical data of the text; from another executor, the sha-256 of the text's bytes will do."""
+    text: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The text that ran, from another executor: there is no approval to find it by."""
+    language: str = Field(default=RUNBOOK_LANGUAGE, exclude_if=lambda value: value == RUNBOOK_LANGUAGE)
+    """What the text is written in. Only runbooks of this language are improved; others, as `ansible`, are explained."""
 
 
 class ExecutionError(OpenRecord):
@@ -118,6 +125,8 @@ class ExecutionResult(OpenRecord):
     verification: Verification | None = None
     verification_after_rollback: Verification | None = None
     error: ExecutionError | None = None
+    question: Question | None = None
+    """What the run waits for while it is `pending`: a person's answer."""
     evidence_bundle_id: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
 
@@ -146,6 +155,8 @@ class Execution(Record):
     epoch: int = 0
     """Counts the workers that took it; an older worker's writes are refused (fencing)."""
     cancel_requested_at: Moment | None = None
+    waiting_for: str | None = None
+    """The open question of a `pending` run that waits for a person; it is queued again when that is answered."""
 
 
 class StepIntent(Record):
@@ -160,6 +171,8 @@ class StepIntent(Record):
     """Known to the supervisor on the host; recovery asks for it."""
     idempotent: bool
     at: Moment
+    on_host: bool = True
+    """False for a call and for a question: under their id nothing is started on the host."""
 
 
 class JournalEntry(Record):
@@ -180,6 +193,7 @@ class EventKind(StrEnum):
     STEP_FINISHED = "step_finished"
     STATE_CAPTURED = "state_captured"
     CHECK_FINISHED = "check_finished"
+    QUESTION = "question"
     LEARNING = "learning"
     REVIEW = "review"
 

@@ -56,6 +56,16 @@ def digest(data: Any) -> str:
     return sha256(rfc8785.dumps(data))
 
 
+def external_execution_id(client_id: str, source: str, external_id: str) -> str:
+    """Our id of a run that another executor reports. No client and no source can name one of another's, or of ours."""
+    return "ext_" + digest([client_id, source, external_id]).removeprefix("sha256:")[:32]
+
+
+def is_external(execution_id: str) -> bool:
+    """Whether an id is that of a reported run."""
+    return execution_id.startswith("ext_")
+
+
 def incident_fingerprint(client_id: str, host_id: str, incident_type: str, subject: Mapping[str, Any]) -> str:
     """Same client, host, type and canonical subject (None left out) -> same fingerprint."""
     plain = {key: value for key, value in subject.items() if value is not None}

@@ -19,6 +19,8 @@ class PrincipalKind(StrEnum):
 class Role(StrEnum):
     """What a principal may do for a client. `admin` includes all others but not the right to skip review."""
 
+    REPORTER = "reporter"
+    """Another executor: reports its results and reads nothing."""
     VIEWER = "viewer"
     OPERATOR = "operator"
     AUTHOR = "author"

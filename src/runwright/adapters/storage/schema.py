@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from runwright.adapters.storage.triggers import attach_triggers
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision of the schema below; a test compares it with the newest migration."""
 
 METADATA = MetaData(
@@ -184,12 +184,29 @@ executions = _records(
     ),
 )
 
+external_executions = _records(
+    "external_executions",
+    *map(_column, ("client_id", "source", "status", "runbook_id", "learning")),
+    listed=(
+        *("client_id", "client_id+status", "client_id+learning", "client_id+source", "client_id+runbook_id"),
+        *("status", "source", "learning", "runbook_id"),
+    ),
+)
+"""Runs that other executors reported. Apart from `executions`: nothing that counts or decides about ours reads it."""
+
 execution_results = _records(
     "execution_results",
     *map(_column, ("client_id", "status", "incident_type", "runbook_id")),
     listed=("client_id",),
 )
 """Telemetry by execution id. No reference to `executions`: results of other systems are kept here too."""
+
+questions = _records(
+    "questions",
+    *map(_column, ("client_id", "execution_id", "status")),
+    listed=("client_id", "client_id+status", "execution_id", "status"),
+)
+"""What runs ask persons."""
 
 step_journal = Table(
     "step_journal",

@@ -18,11 +18,13 @@ from runwright.model.clients import Client, scope_client
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import InvalidInput
 from runwright.model.executions import Execution, ExecutionResult
+from runwright.model.external import ExternalExecution
 from runwright.model.hosts import Host
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
 from runwright.model.principals import Session, Token, User
 from runwright.model.proposals import Proposal
+from runwright.model.questions import Question
 from runwright.model.reviews import Activation, Approval, ReviewItem, RoutingRule, StopSwitch
 from runwright.model.versions import RunbookVersion
 
@@ -262,6 +264,20 @@ EXECUTIONS = TableSpec(
     hidden=("epoch",),
 )
 
+EXTERNALS = TableSpec(
+    schema.external_executions,
+    ExternalExecution,
+    "external execution",
+    lambda r: {
+        "client_id": r.client_id,
+        "source": r.source,
+        "status": r.status.value,
+        "runbook_id": r.runbook_id,
+        "learning": r.learning.value,
+    },
+    lambda r: r.received_at,
+)
+
 RESULTS = ResultSpec(
     schema.execution_results,
     ExecutionResult,
@@ -273,6 +289,14 @@ RESULTS = ResultSpec(
         "runbook_id": r.runbook.id,
     },
     lambda r: r.started_at,
+)
+
+QUESTIONS = TableSpec(
+    schema.questions,
+    Question,
+    "question",
+    lambda r: {"client_id": r.client_id, "execution_id": r.execution_id, "status": r.status.value},
+    lambda r: r.asked_at,
 )
 
 ANALYSES = TableSpec(
@@ -353,7 +377,9 @@ SPECS: tuple[TableSpec[Any], ...] = (
     ACTIVATIONS,
     ROUTES,
     EXECUTIONS,
+    EXTERNALS,
     RESULTS,
+    QUESTIONS,
     ANALYSES,
     PROPOSALS,
     TRIALS,

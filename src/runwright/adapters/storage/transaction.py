@@ -16,11 +16,13 @@ from runwright.adapters.storage.unit import Unit
 from runwright.model.clients import Client
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import NotFound
+from runwright.model.external import ExternalExecution
 from runwright.model.hosts import Host
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
 from runwright.model.principals import Session, Token, User
 from runwright.model.proposals import Proposal
+from runwright.model.questions import Question
 from runwright.model.reviews import Approval, RoutingRule, StopSwitch
 
 
@@ -69,6 +71,14 @@ class SqlTransaction:
     @cached_property
     def executions(self) -> SqlExecutions:
         return SqlExecutions(self._unit)
+
+    @cached_property
+    def externals(self) -> SqlCollection[ExternalExecution]:
+        return SqlCollection(self._unit, specs.EXTERNALS)
+
+    @cached_property
+    def questions(self) -> SqlCollection[Question]:
+        return SqlCollection(self._unit, specs.QUESTIONS)
 
     @cached_property
     def journal(self) -> SqlJournal:

@@ -23,11 +23,13 @@ from runwright.model.executions import (
     StepIntent,
     StepStatus,
 )
+from runwright.model.external import ExternalExecution
 from runwright.model.hosts import Host
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
 from runwright.model.principals import Session, Token, User
 from runwright.model.proposals import Proposal
+from runwright.model.questions import Question
 from runwright.model.reviews import Activation, Approval, ReviewItem, RoutingRule, StopSwitch
 from runwright.model.versions import RunbookVersion
 
@@ -195,6 +197,16 @@ class Transaction(Protocol):
     def routes(self) -> Routes: ...
     @property
     def executions(self) -> Executions: ...
+    @property
+    def externals(self) -> Collection[ExternalExecution]:
+        """Columns: client_id, source, status, runbook_id, learning. Their telemetry: `executions.result`."""
+        ...
+
+    @property
+    def questions(self) -> Collection[Question]:
+        """Columns: client_id, execution_id, status."""
+        ...
+
     @property
     def journal(self) -> JournalTable: ...
     @property
