@@ -31,7 +31,12 @@ DECIDED = frozenset({_R.APPROVED, _R.REJECTED, _R.WITHDRAWN})
 _E = ExecutionStatus
 EXECUTION_EDGES: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
     _E.PENDING: frozenset({_E.RUNNING, _E.CANCELLED, _E.FAILURE, _E.INTERRUPTED}),
-    _E.RUNNING: frozenset({_E.RUNNING, _E.SUCCESS, _E.PARTIAL, _E.FAILURE, _E.TIMED_OUT, _E.CANCELLED, _E.INTERRUPTED}),
+    _E.RUNNING: frozenset(
+        {
+            *(_E.RUNNING, _E.PENDING),
+            *(_E.SUCCESS, _E.PARTIAL, _E.FAILURE, _E.TIMED_OUT, _E.CANCELLED, _E.INTERRUPTED),
+        }
+    ),
     _E.SUCCESS: frozenset(),
     _E.PARTIAL: frozenset(),
     _E.FAILURE: frozenset(),
@@ -39,7 +44,8 @@ EXECUTION_EDGES: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
     _E.CANCELLED: frozenset(),
     _E.INTERRUPTED: frozenset(),
 }
-"""running -> running is a new worker taking over (its epoch grows)."""
+"""running -> running is a new worker taking over (its epoch grows); running -> pending a run that waits for a person
+(`waiting_for`)."""
 
 _I = IncidentStatus
 INCIDENT_EDGES: dict[IncidentStatus, frozenset[IncidentStatus]] = {

@@ -48,6 +48,23 @@ class Section(StrEnum):
     ROLLBACK = "rollback"
 
 
+class OutputArtefact(OpenRecord):
+    """Where the whole of an output is that is longer than what its attempt shows of it."""
+
+    digest: str | None
+    """`sha256:<hex>` of what is kept, masked and not compressed; None where nothing could be kept."""
+    bytes: int = Field(ge=0)
+    """Of the whole output, secrets masked, as far as it was seen."""
+    stored_bytes: int = Field(ge=0)
+    """Of these, kept: from the beginning on."""
+    reason: str = ""
+    """Why not all of it is kept; empty where it is."""
+
+    @property
+    def whole(self) -> bool:
+        return self.digest is not None and not self.reason
+
+
 class AttemptRecord(OpenRecord):
     """One attempt of one step. Output is decoded as UTF-8 with replacement, cut head and tail."""
 
@@ -59,6 +76,13 @@ class AttemptRecord(OpenRecord):
     started_at: Moment
     ended_at: Moment | None = None
     timed_out: bool = False
+    adopted: bool = False
+    """Told by the host's supervisor after the connection was lost: of long output only the first part came."""
+    stdout_artefact: OutputArtefact | None = None
+    """The whole standard output, where `stdout` is not all of it."""
+    stderr_artefact: OutputArtefact | None = None
+    state_changes: tuple[StateChange, ...] = ()
+    """What a cheap look at the incident's subject saw change over this attempt."""
 
 
 class StepRecord(OpenRecord):

@@ -1,4 +1,4 @@
-"""What came after the first schema: runs that other executors report.
+"""What came after the first schema: runs that other executors report, checks of hosts.
 
 Until it is released, further changes go in here, each in a function of its own.
 """
@@ -19,6 +19,7 @@ WORD = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 def upgrade() -> None:
     """Add the tables."""
     _external_executions()
+    _questions()
 
 
 def _external_executions() -> None:
@@ -34,6 +35,32 @@ def _external_executions() -> None:
     op.create_index("ix_external_executions", "external_executions", ["created_at", "id"])
     _listed("external_executions", "client_id", "client_id+status", "client_id+learning", "client_id+source")
     _listed("external_executions", "client_id+runbook_id", "status", "source", "learning", "runbook_id")
+
+
+def _questions() -> None:
+    op.create_table(
+        "questions",
+        sa.Column("id", WORD, nullable=False),
+        *(sa.Column(name, WORD, nullable=False) for name in ("client_id", "execution_id", "status")),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_questions"),
+    )
+    op.create_index("ix_questions", "questions", ["created_at", "id"])
+    _listed("questions", "client_id", "client_id+status", "execution_id", "status")
+
+
+def _host_checks() -> None:
+    op.create_table(
+        "host_checks",
+        sa.Column("id", WORD, nullable=False),
+        *(sa.Column(name, WORD, nullable=False) for name in ("client_id", "host_id")),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_host_checks"),
+    )
+    op.create_index("ix_host_checks", "host_checks", ["created_at", "id"])
+    _listed("host_checks", "client_id", "host_id")
 
 
 def _listed(table: str, *groups: str) -> None:
