@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from runwright.access.dsse import open_statement
 from runwright.model.clients import scopes_for
@@ -41,6 +43,30 @@ def same(what: str, found: object, wanted: object) -> None:
     """Raise GateRefused (mismatch) unless the two are equal."""
     if found != wanted:
         raise refuse(GateReason.MISMATCH, f"{what} {found}, where {wanted} belongs")
+
+
+class _Keys:
+    """A keyring as it is at one moment."""
+
+    def __init__(self, keys: tuple[tuple[str, bytes], ...]) -> None:
+        self._keys = dict(keys)
+
+    def public_keys(self) -> Mapping[str, bytes]:
+        return self._keys
+
+
+# Reading a text and checking a signature depend on nothing but what they are given, every byte of which is part of
+# the key here: a changed text, digest, envelope or keyring is read anew. No decision is kept, and no refusal.
+
+
+@lru_cache(maxsize=64)
+def _stored_runbook(text: str, digest: str, raw_digest: str) -> LoadedRunbook:
+    return check_stored(text, digest, raw_digest)
+
+
+@lru_cache(maxsize=256)
+def _statement(keys: tuple[tuple[str, bytes], ...], envelope: str) -> ApprovalStatement:
+    return open_statement(_Keys(keys), envelope)
 
 
 def check_execution(execution: Execution, asked_for: str, intent: StepIntent | None) -> None:
@@ -101,7 +127,7 @@ def check_version(activation: Activation, version: RunbookVersion) -> LoadedRunb
     if version.scope not in (ALL, activation.scope):
         raise refuse(GateReason.OUT_OF_SCOPE, f"version {version.id} of {version.scope} active for {activation.scope}")
     try:
-        loaded = check_stored(version.text, version.digest, version.raw_digest)
+        loaded = _stored_runbook(version.text, version.digest, version.raw_digest)
     except Tampered as error:
         raise refuse(GateReason.CONTENT, f"version {version.id} with another text than was stored") from error
     same("a text of runbook", loaded.document.id, version.runbook_id)
@@ -111,7 +137,7 @@ def check_version(activation: Activation, version: RunbookVersion) -> LoadedRunb
 def check_approval(keyring: Keyring, approval: Approval, now: datetime) -> ApprovalStatement:
     """The envelope is signed by a known key, says the same as its row, and holds now."""
     try:
-        statement = open_statement(keyring, approval.envelope)
+        statement = _statement(tuple(sorted(keyring.public_keys().items())), approval.envelope)
     except Tampered as error:
         raise refuse(GateReason.SIGNATURE, f"approval {approval.id} with a signature that does not hold") from error
     same("an approval signed as", statement.approval_id, approval.id)
