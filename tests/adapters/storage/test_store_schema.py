@@ -26,7 +26,7 @@ from support.postgres_server import shared_server
 NAMED = {
     *("execution_results", "review_queue", "runbooks", "learning_analyses", "step_journal", "incidents", "hosts"),
     *("clients", "activations", "approvals", "routing_rules", "executions", "events", "proposals", "trials"),
-    *("escalations", "users", "sessions", "tokens", "stop_switches", "audit_log"),
+    *("escalations", "users", "sessions", "tokens", "stop_switches", "audit_log", "host_checks"),
 }
 
 

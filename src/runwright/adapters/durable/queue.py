@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from runwright.adapters.durable.system import (
     APPLICATION_VERSION,
+    CHECKS,
     EXECUTIONS,
     LEARNING,
     TESTS,
@@ -16,7 +17,7 @@ from runwright.adapters.durable.system import (
     prepare,
     system_address,
 )
-from runwright.adapters.durable.worker import LEARN, RUN_EXECUTION, TEST_SUBJECT
+from runwright.adapters.durable.worker import CHECK_HOST, LEARN, RUN_EXECUTION, TEST_SUBJECT
 from runwright.model.errors import StorageUnavailable
 
 
@@ -48,6 +49,10 @@ class DurableQueue:
             workflow_name=TEST_SUBJECT, queue_name=TESTS, workflow_id=f"test:{subject_id}:{request_id}"
         )
         await self._enqueue(options, subject_id, request_id)
+
+    async def enqueue_check(self, check_id: str) -> None:
+        options = EnqueueOptions(workflow_name=CHECK_HOST, queue_name=CHECKS, workflow_id=f"check:{check_id}")
+        await self._enqueue(options, check_id)
 
     async def close(self) -> None:
         """Let the database go."""

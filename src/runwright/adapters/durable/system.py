@@ -23,6 +23,7 @@ SCHEMA = "runwright_queue"
 EXECUTIONS = "executions"
 LEARNING = "learning"
 TESTS = "tests"
+CHECKS = "host-checks"
 
 EXECUTION_POLLING = 0.1
 """Seconds between two looks for an execution to start: the wait an incident sees at most."""
@@ -102,5 +103,7 @@ def prepare(address: str) -> None:
         declaring.register_queue(EXECUTIONS, partition_concurrency=1, polling_interval_sec=EXECUTION_POLLING)
         declaring.register_queue(LEARNING, global_concurrency=2, polling_interval_sec=QUIET_POLLING)
         declaring.register_queue(TESTS, global_concurrency=2, polling_interval_sec=QUIET_POLLING)
+        # A person waits for the answer; a host that does not answer holds one of these for its connection's time.
+        declaring.register_queue(CHECKS, global_concurrency=16, polling_interval_sec=QUIET_POLLING)
     finally:
         declaring.destroy()

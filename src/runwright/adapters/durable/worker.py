@@ -13,7 +13,15 @@ from dbos import DBOS
 from sqlalchemy.exc import OperationalError
 
 from runwright.adapters.durable.lease import ExecutorLease
-from runwright.adapters.durable.system import EXECUTIONS, LEARNING, TESTS, configuration, prepare, system_address
+from runwright.adapters.durable.system import (
+    CHECKS,
+    EXECUTIONS,
+    LEARNING,
+    TESTS,
+    configuration,
+    prepare,
+    system_address,
+)
 from runwright.model.errors import Conflict, StorageUnavailable
 
 logger = logging.getLogger(__name__)
@@ -21,9 +29,14 @@ logger = logging.getLogger(__name__)
 RUN_EXECUTION = "runwright.run_execution"
 LEARN = "runwright.learn"
 TEST_SUBJECT = "runwright.test_subject"
+CHECK_HOST = "runwright.check_host"
 
 RECOVERIES = 10_000
 """How often one workflow is taken up again after a crash before DBOS gives up on it."""
+
+
+async def _checks_nothing(check_id: str) -> None:
+    raise Conflict(f"Found host check {check_id}, and a worker that checks no hosts.")
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class WorkHandlers:
     run_execution: Callable[[str], Awaitable[object]]
     learn: Callable[[str], Awaitable[object]]
     test_subject: Callable[[str, str], Awaitable[object]]
+    check_host: Callable[[str], Awaitable[object]] = _checks_nothing
 
 
 class _Running:
@@ -86,6 +100,14 @@ async def _test_subject(subject_id: str, request_id: str) -> None:
     await DBOS.run_step_async({"name": "test"}, step)
 
 
+@DBOS.workflow(name=CHECK_HOST, max_recovery_attempts=RECOVERIES)
+async def _check_host(check_id: str) -> None:
+    async def step() -> None:
+        await _call(f"host check {check_id}", lambda handlers: handlers.check_host(check_id))
+
+    await DBOS.run_step_async({"name": "check"}, step)
+
+
 class DurableWorker:
     """Takes work from the queues while it is started. One per process.
 
@@ -117,7 +139,7 @@ class DurableWorker:
         _running.handlers = self._handlers
         try:
             DBOS(config=configuration(self._address, self._executor_id))
-            DBOS.listen_queues([EXECUTIONS, LEARNING, TESTS])
+            DBOS.listen_queues([EXECUTIONS, LEARNING, TESTS, CHECKS])
             DBOS.launch()  # in this thread: DBOS adopts the loop that runs here for the handlers
         except BaseException:
             await self.stop()

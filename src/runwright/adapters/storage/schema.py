@@ -88,6 +88,9 @@ hosts = _records(
     listed=("client_id", "hostname"),
 )
 
+host_checks = _records("host_checks", *map(_column, ("client_id", "host_id")), listed=("client_id", "host_id"))
+"""The last few of each host."""
+
 incidents = _records(
     "incidents",
     *map(_column, ("client_id", "host_id", "status", "incident_type", "fingerprint", "severity")),

@@ -19,7 +19,7 @@ from runwright.model.diagnoses import Analysis
 from runwright.model.errors import InvalidInput
 from runwright.model.executions import Execution, ExecutionResult
 from runwright.model.external import ExternalExecution
-from runwright.model.hosts import Host
+from runwright.model.hosts import Host, HostCheck
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
 from runwright.model.principals import Session, Token, User
@@ -153,6 +153,14 @@ HOSTS = TableSpec(
     lambda r: {"client_id": r.client_id, "hostname": r.hostname},
     lambda r: r.created_at,
     unique="hostname within its client",
+)
+
+HOST_CHECKS = TableSpec(
+    schema.host_checks,
+    HostCheck,
+    "host check",
+    lambda r: {"client_id": r.client_id, "host_id": r.host_id},
+    lambda r: r.created_at,
 )
 
 INCIDENTS = TableSpec(
@@ -369,6 +377,7 @@ SWITCHES = TableSpec(
 SPECS: tuple[TableSpec[Any], ...] = (
     CLIENTS,
     HOSTS,
+    HOST_CHECKS,
     INCIDENTS,
     ESCALATIONS,
     VERSIONS,

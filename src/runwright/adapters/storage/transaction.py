@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from sqlalchemy import bindparam, delete, text
+from sqlalchemy import Integer, bindparam, delete, select, text
+from sqlalchemy.sql.expression import ClauseElement
 
 from runwright.adapters.storage import schema, specs
 from runwright.adapters.storage.collection import SqlCollection
@@ -17,7 +18,7 @@ from runwright.model.clients import Client
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import NotFound
 from runwright.model.external import ExternalExecution
-from runwright.model.hosts import Host
+from runwright.model.hosts import Host, HostCheck
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
 from runwright.model.principals import Session, Token, User
@@ -39,6 +40,10 @@ class SqlTransaction:
     @cached_property
     def hosts(self) -> SqlCollection[Host]:
         return SqlCollection(self._unit, specs.HOSTS)
+
+    @cached_property
+    def host_checks(self) -> SqlCollection[HostCheck]:
+        return SqlCollection(self._unit, specs.HOST_CHECKS)
 
     @cached_property
     def incidents(self) -> SqlCollection[Incident]:
@@ -129,6 +134,34 @@ class SqlTransaction:
         )
         if not await self._unit.write(statement, key=switch_id):
             raise NotFound(f"Found no stop switch {switch_id!r}.", next_step="List the switches that are set.")
+
+    async def remove_host(self, host_id: str) -> None:
+        """Take a host off the inventory, with its checks. Raises NotFound."""
+        table = schema.hosts
+        statement = self._unit.statements.prepared(
+            ("hosts", "remove"),
+            lambda: delete(table).where(table.c.id == bindparam("key", type_=schema.WORD)).returning(table.c.id),
+        )
+        if not await self._unit.write(statement, key=host_id):
+            raise NotFound(f"Found no host {host_id!r}.", next_step="List the hosts to see their ids.")
+        await self.trim_host_checks(host_id, keep=0)
+
+    async def trim_host_checks(self, host_id: str, *, keep: int) -> None:
+        """Keep the newest checks of a host."""
+        table = schema.host_checks
+        of_host = table.c.host_id == bindparam("key", type_=schema.WORD)
+
+        def trimming() -> ClauseElement:
+            newest = (
+                select(table.c.id)
+                .where(of_host)
+                .order_by(table.c.created_at.desc(), table.c.id.desc())
+                .limit(bindparam("keep", type_=Integer()))
+            )
+            return delete(table).where(of_host, table.c.id.not_in(newest)).returning(table.c.id)
+
+        statement = self._unit.statements.prepared(("host_checks", "trim"), trimming)
+        await self._unit.write(statement, key=host_id, keep=keep)
 
     async def lock(self, name: str) -> None:
         """Wait until no other transaction holds this name, and hold it until this one ends.

@@ -19,3 +19,7 @@ class WorkQueue(Protocol):
     async def enqueue_test(self, subject_id: str, request_id: str) -> None:
         """Try a review subject in the lab."""
         ...
+
+    async def enqueue_check(self, check_id: str) -> None:
+        """Look at whether a host can be reached and worked on."""
+        ...

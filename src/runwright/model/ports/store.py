@@ -24,7 +24,7 @@ from runwright.model.executions import (
     StepStatus,
 )
 from runwright.model.external import ExternalExecution
-from runwright.model.hosts import Host
+from runwright.model.hosts import Host, HostCheck
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
 from runwright.model.principals import Session, Token, User
@@ -173,6 +173,19 @@ class Transaction(Protocol):
     @property
     def hosts(self) -> Collection[Host]:
         """Columns: client_id, hostname."""
+        ...
+
+    @property
+    def host_checks(self) -> Collection[HostCheck]:
+        """Columns: client_id, host_id."""
+        ...
+
+    async def remove_host(self, host_id: str) -> None:
+        """Take a host off the inventory, with its checks; what ran on it stays. Raises NotFound."""
+        ...
+
+    async def trim_host_checks(self, host_id: str, *, keep: int) -> None:
+        """Keep the newest checks of a host."""
         ...
 
     @property
