@@ -11,7 +11,7 @@ import pytest
 from execution.approved_world import CLIENT, open_world
 from runwright.execution.memory_journal import MemoryJournal
 from runwright.execution.store_journal import StoreJournal
-from runwright.model.errors import RunwrightError
+from runwright.model.errors import Conflict, RunwrightError
 from runwright.model.executions import (
     AttemptRecord,
     Event,
@@ -130,6 +130,9 @@ async def test_an_older_worker_writes_nothing(subject: Subject, intent: StepInte
     with pytest.raises(RunwrightError):
         await subject.intend(intent.model_copy(update={"attempt_id": "exe_1.steps.other.1"}))
     assert await subject.journal.entries("exe_1") == (JournalEntry(intent=intent),)
+    await subject.journal.hold("exe_1", 2)
+    with pytest.raises(Conflict, match="taken over"):
+        await subject.journal.hold("exe_1", 1)
 
 
 async def test_a_newer_worker_finishes_what_an_older_one_intended(

@@ -12,7 +12,7 @@ from runwright.execution.commands import step_command
 from runwright.execution.context import RunContext
 from runwright.execution.kill_points import KillPoint, reached
 from runwright.model.documents import RunbookDocument, Step
-from runwright.model.errors import GateReason, GateRefused, InvalidInput, NotFound, Refused
+from runwright.model.errors import GateReason, GateRefused, InvalidInput, NotFound, Refused, StorageUnavailable
 from runwright.model.executions import AttemptRecord, EventKind, JournalEntry, Section, StepIntent
 from runwright.model.ports.hosts import AttemptState, OutputSink, StopReport
 
@@ -93,9 +93,13 @@ async def perform(context: RunContext, section: Section, step: Step, number: int
 
 
 async def adopt(context: RunContext, step: Step, entry: JournalEntry) -> Attempted | None:
-    """What the host's supervisor knows of an intent without outcome; None if it never saw the attempt."""
+    """What the host's supervisor knows of an intent without outcome.
+
+    None if it never saw the attempt, which is buried then: a worker that was only stalled between its intent and
+    the start can no longer start it, so that what is done instead is not done twice.
+    """
     intent = entry.intent.model_copy(update={"epoch": context.request.epoch})
-    status = await context.session.attempt_status(intent.attempt_id)
+    status = await context.session.attempt_status(intent.attempt_id, bury=True)
     stopped: StopReport | None = None
     if status.state is AttemptState.RUNNING:
         used = (context.clock.now() - intent.at).total_seconds()
@@ -112,7 +116,10 @@ async def adopt(context: RunContext, step: Step, entry: JournalEntry) -> Attempt
 async def _watched(
     context: RunContext, running_id: str, work: Coroutine[Any, Any, AttemptRecord]
 ) -> tuple[AttemptRecord, StopReport | None]:
-    """Wait for an attempt; end its whole tree when the run is cancelled."""
+    """Wait for an attempt; end its whole tree when the run is cancelled.
+
+    A database that is away says nothing of a cancel, and the attempt goes on: ending it would leave half an effect.
+    """
     task = asyncio.ensure_future(work)
     stopped: StopReport | None = None
     try:
@@ -120,12 +127,19 @@ async def _watched(
             done, _ = await asyncio.wait({task}, timeout=CANCEL_INTERVAL)
             if done:
                 return task.result(), stopped
-            if stopped is None and await context.is_cancelled():
+            if stopped is None and await _cancel_asked(context):
                 stopped = await context.session.stop_attempt(running_id)
     finally:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+async def _cancel_asked(context: RunContext) -> bool:
+    try:
+        return await context.is_cancelled()
+    except StorageUnavailable:
+        return False
 
 
 def _live_output(context: RunContext, section: Section, step_id: str, number: int) -> OutputSink:

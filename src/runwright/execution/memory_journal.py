@@ -27,17 +27,17 @@ class MemoryJournal:
         """From now on refuse writes of workers with a smaller epoch."""
         self._epochs[execution_id] = max(epoch, self._epochs.get(execution_id, 0))
 
-    def _check_epoch(self, intent: StepIntent) -> None:
-        newest = self._epochs.get(intent.execution_id, 0)
-        if intent.epoch < newest:
+    async def hold(self, execution_id: str, epoch: int) -> None:
+        newest = self._epochs.get(execution_id, 0)
+        if epoch < newest:
             raise Conflict(
-                f"Found a write of epoch {intent.epoch}; {intent.execution_id} was taken over by epoch {newest}.",
+                f"Found a write of epoch {epoch}; {execution_id} was taken over by epoch {newest}.",
                 allowed="Only the newest worker writes to the journal.",
             )
 
     async def intend(self, intent: StepIntent) -> None:
         """Append an intent. Raises Conflict if a newer worker has the execution, or the attempt is known."""
-        self._check_epoch(intent)
+        await self.hold(intent.execution_id, intent.epoch)
         entries = self._entries.setdefault(intent.execution_id, [])
         if any(entry.intent.attempt_id == intent.attempt_id for entry in entries):
             raise Conflict(f"Found attempt {intent.attempt_id} in the journal already.")
@@ -49,7 +49,7 @@ class MemoryJournal:
     async def finish(
         self, intent: StepIntent, outcome: AttemptRecord | None, step_status: StepStatus | None, reason: str = ""
     ) -> None:
-        self._check_epoch(intent)
+        await self.hold(intent.execution_id, intent.epoch)
         entries = self._entries.get(intent.execution_id, [])
         for index, entry in enumerate(entries):
             if entry.intent.attempt_id == intent.attempt_id:

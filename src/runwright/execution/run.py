@@ -90,6 +90,8 @@ class _Run:
             telemetry.before = await self._capture("before")
             await self._checkpoint()
         entries = await context.journal.entries(self._request.execution_id)
+        # After reading: nothing that a newer worker intended is among them, and nothing of its is adopted or buried.
+        await context.journal.hold(self._request.execution_id, self._request.epoch)
         earlier = self._request.earlier
         runner = StepRunner(context, entries, earlier.steps if earlier else ())
         steps_ok = await self._section(runner, Section.STEPS, document.steps)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from runwright.model.errors import RunwrightError
+from runwright.model.errors import Conflict, RunwrightError
 from runwright.model.executions import AttemptRecord, Event, JournalEntry, StepIntent, StepStatus
-from runwright.model.ports.store import Store
+from runwright.model.ports.store import EVERY_CLIENT, Store
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,15 @@ class StoreJournal:
     async def entries(self, execution_id: str) -> tuple[JournalEntry, ...]:
         async with self._store.reading() as tx:
             return await tx.journal.entries(execution_id)
+
+    async def hold(self, execution_id: str, epoch: int) -> None:
+        async with self._store.reading() as tx:
+            now = await tx.executions.get(execution_id, client=EVERY_CLIENT)
+        if now.epoch > epoch:
+            raise Conflict(
+                f"Found execution {execution_id} taken over by worker epoch {now.epoch}; this one is {epoch}.",
+                allowed="Only the newest worker goes on with it.",
+            )
 
     async def finish(
         self, intent: StepIntent, outcome: AttemptRecord | None, step_status: StepStatus | None, reason: str = ""

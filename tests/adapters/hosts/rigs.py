@@ -21,7 +21,7 @@ CANARY = 's3cr3t-Canary/value\'with "quotes"'
 # Every program that the supervisor uses, and the shell itself, from BusyBox
 BUSYBOX = """
 mkdir -p /usr/local/sbin
-for name in mkdir mkfifo tee grep sleep id date wc head rm rmdir chmod cat setsid nohup seq; do
+for name in mkdir mkfifo tee grep sleep id date wc head rm rmdir chmod cat find setsid nohup seq; do
   ln -s /usr/bin/busybox "/usr/local/sbin/$name"
 done
 /usr/bin/busybox ln -sf /usr/bin/busybox /usr/bin/sh

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.hosts.rigs import CANARY, Rig, processes_with, sh
-from runwright.model.errors import InvalidInput, NotFound, Refused
+from runwright.model.errors import Conflict, InvalidInput, NotFound, Refused
 from runwright.model.hosts import SecretRef
 from runwright.model.ports.hosts import AttemptState, HostSession
 
@@ -79,6 +79,35 @@ async def test_unknown_attempts_are_unknown(rig: Rig, free_id: str) -> None:
         await rig.session.wait_attempt(free_id, 1)
     await rig.session.forget_attempt(free_id)
     assert (await rig.session.stop_attempt(free_id)).method == "none"
+
+
+async def test_a_buried_attempt_never_starts(rig: Rig, free_id: str) -> None:
+    for _ in range(2):
+        assert (await rig.session.attempt_status(free_id, bury=True)).state is AttemptState.BURIED
+    with pytest.raises(Conflict, match="given up"):
+        await rig.session.run_attempt(free_id, sh(f"touch /tmp/{free_id}"))
+    await rig.session.forget_attempt(free_id)  # what was buried stays so
+    assert (await rig.session.attempt_status(free_id)).state is AttemptState.BURIED
+    assert (await rig.session.probe(sh(f"test -e /tmp/{free_id}"))).exit_code == 1
+
+
+async def test_what_has_begun_is_not_buried(rig: Rig, free_id: str) -> None:
+    assert (await rig.session.run_attempt(free_id, sh("exit 3"))).exit_code == 3
+    status = await rig.session.attempt_status(free_id, bury=True)
+    assert status.state is AttemptState.FINISHED
+    assert status.outcome is not None
+    assert status.outcome.exit_code == 3
+    await rig.session.forget_attempt(free_id)
+
+
+async def test_a_slow_supervisor_that_was_buried_starts_nothing(rig: Rig, free_id: str) -> None:
+    """It has the id, and was stalled before it said who it is."""
+    base = rig.session._ready().base  # type: ignore[attr-defined]  # where the stalled supervisor's claim would be
+    await rig.session.probe(sh(f"mkdir -m 700 {base}/{free_id}; : >{base}/{free_id}/claim"))
+    assert (await rig.session.attempt_status(free_id, bury=True)).state is AttemptState.BURIED
+    late = await rig.session.probe(sh(f"set -C; echo x >{base}/{free_id}/meta"))
+    assert late.exit_code != 0
+    await rig.session.probe(sh(f"rm -r {base}/{free_id}"))
 
 
 async def test_status_running_then_finished_then_forgotten(rig: Rig, free_id: str) -> None:
@@ -158,7 +187,7 @@ async def test_cancelling_at_any_moment_leaves_nothing_that_starts_later(rig: Ri
         await running
     status = await rig.session.attempt_status(free_id)
     if moment:
-        assert status.state is AttemptState.FINISHED  # and so this id is never started again
+        assert status.state in (AttemptState.FINISHED, AttemptState.BURIED)  # so this id is never started again
     assert not processes_with(f"sleep\0{seconds}".encode())
 
 

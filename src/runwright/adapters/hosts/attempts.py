@@ -55,6 +55,8 @@ def parse_status(
     """
     if answer.words == ["U"]:
         return AttemptStatus(state=AttemptState.UNKNOWN)
+    if answer.words == ["N"]:
+        return AttemptStatus(state=AttemptState.BURIED)
     state, code, started, ended, *sizes = answer.words
     out, err, names = (int(size) for size in sizes)
     references = _references(answer.rest[:names].decode("utf-8", "replace"))

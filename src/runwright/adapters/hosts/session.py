@@ -18,7 +18,7 @@ from runwright.adapters.hosts.output import mask, secret_lines
 from runwright.adapters.hosts.quoting import check_attempt_id, payload, script
 from runwright.adapters.hosts.streams import KNOWN, REFUSED, Streams
 from runwright.adapters.hosts.transport import Channel, Transport, undisturbed
-from runwright.model.errors import HostUnreachable, NotFound, Refused
+from runwright.model.errors import Conflict, HostUnreachable, NotFound, Refused
 from runwright.model.executions import AttemptRecord
 from runwright.model.hosts import HostIdentity, SecretRef
 from runwright.model.ports.clock import Clock
@@ -136,8 +136,8 @@ class ShellSession:
             step=payload(command.text, values, attempt_id),
         )
 
-    async def attempt_status(self, attempt_id: str) -> AttemptStatus:
-        return await self._status(attempt_id, 0, None)
+    async def attempt_status(self, attempt_id: str, *, bury: bool = False) -> AttemptStatus:
+        return await self._status(attempt_id, 0, None, bury="yes" if bury else "")
 
     async def wait_attempt(self, attempt_id: str, timeout: float) -> AttemptRecord:
         return await self._wait(attempt_id, timeout, None)
@@ -274,6 +274,11 @@ class ShellSession:
         while True:
             left = end - self._clock.monotonic()
             status = await self._status(attempt_id, min(max(round(left), 1), WAIT_SECONDS) if left > 0 else 0, known)
+            if status.state is AttemptState.BURIED:
+                raise Conflict(
+                    f"Found attempt {attempt_id} given up before it began, by a worker that took over.",
+                    allowed="Nothing was started.",
+                )
             if status.state is AttemptState.UNKNOWN:
                 raise NotFound(f"The supervisor on {self._identity.host_id} knows no attempt {attempt_id}.")
             if status.outcome is not None and status.state is AttemptState.FINISHED:
@@ -288,10 +293,15 @@ class ShellSession:
             update={"exit_code": None, "timed_out": True, "stderr": status.outcome.stderr + _survivors(report)}
         )
 
-    async def _status(self, attempt_id: str, seconds: int, known: Mapping[str, str] | None) -> AttemptStatus:
+    async def _status(
+        self, attempt_id: str, seconds: int, known: Mapping[str, str] | None, bury: str = ""
+    ) -> AttemptStatus:
+        base, wait = self._ready().base, str(seconds)
         answer = await self._ask(
-            "status", patience=seconds, id=check_attempt_id(attempt_id), base=self._ready().base, seconds=str(seconds)
+            "status", patience=seconds, id=check_attempt_id(attempt_id), base=base, seconds=wait, bury=bury
         )
+        if answer.words[:1] == ["E"]:
+            raise self._lost(answer.line.removeprefix("E "))
         status = parse_status(answer, lambda refs: known if known is not None else self._resolve_names(refs), mask)
         if status.state is AttemptState.RUNNING and known is None:
             return status.model_copy(update={"outcome": None})

@@ -27,6 +27,10 @@ class Journal(Protocol):
         """In the order in which they were intended."""
         ...
 
+    async def hold(self, execution_id: str, epoch: int) -> None:
+        """Raises Conflict if a worker newer than `epoch` has taken the execution over."""
+        ...
+
     async def finish(
         self, intent: StepIntent, outcome: AttemptRecord | None, step_status: StepStatus | None, reason: str = ""
     ) -> None:

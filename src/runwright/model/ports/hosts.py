@@ -41,6 +41,8 @@ class AttemptState(StrEnum):
     """The supervisor never saw this attempt id: nothing of it was started."""
     RUNNING = "running"
     FINISHED = "finished"
+    BURIED = "buried"
+    """It had not begun when it was given up, and no request that is still on its way can start it."""
 
 
 class AttemptStatus(Record):
@@ -89,11 +91,16 @@ class HostSession(Protocol):
 
         An id that is known already is never started again: its run is waited for, or its outcome
         adopted. On timeout, or when this call is cancelled, the whole tree is ended first.
+        Raises Conflict for an id that was buried meanwhile.
         """
         ...
 
-    async def attempt_status(self, attempt_id: str) -> AttemptStatus:
-        """Ask the supervisor about an id; for recovery after a crash of this side."""
+    async def attempt_status(self, attempt_id: str, *, bury: bool = False) -> AttemptStatus:
+        """Ask the supervisor about an id; for recovery after a crash of this side.
+
+        With `bury`, an id that it does not know is taken, so that a request of an earlier worker which
+        is still on its way, or sent by one that was only stalled, never starts it: the answer is then BURIED.
+        """
         ...
 
     async def wait_attempt(self, attempt_id: str, timeout: float) -> AttemptRecord:

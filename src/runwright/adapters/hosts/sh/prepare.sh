@@ -18,6 +18,12 @@ fi
 [ -d "$base" ] || fail "$base could not be made"
 [ -O "$base" ] || fail "$base belongs to somebody else; remove it or name another base directory"
 chmod 0700 "$base" && [ -w "$base" ] || fail "$base cannot be written"
+# what was given up before it began is kept for a day, lest a stalled request starts it: no longer
+find "$base" -mindepth 2 -maxdepth 2 -name exit -mmin +1440 2>/dev/null | while read -r old; do
+  code=
+  { read -r code <"$old"; } 2>/dev/null
+  [ "$code" != - ] || rm -rf -- "${old%/exit}"
+done
 found=-
 for root in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids /sys/fs/cgroup/freezer /sys/fs/cgroup/systemd; do
   [ -e "$root/cgroup.procs" ] && [ -w "$root" ] || continue

@@ -26,7 +26,9 @@ fi
 read -r boot </proc/sys/kernel/random/boot_id
 read -r stat </proc/$$/stat
 set -- ${stat##*) }
-printf '%s\n' "$boot" "$$" "${20}" "$own" "$become" >"$d/meta" || fail "no room for the attempt's files in $d"
+set -C # whoever creates it decides whether the attempt begins
+printf '%s\n' "$boot" "$$" "${20}" "$own" "$become" >"$d/meta" || fail "it was given up before it began, or there is no room for its files in $d"
+set +C
 [ -z "$secrets" ] || printf '%s' "$secrets" >"$d/secrets" || fail "no room for the attempt's files in $d"
 printf '%s' "$step" >"$d/step" || fail "no room for the attempt's files in $d"
 mkfifo "$d/o" "$d/e" || fail "no pipes could be made in $d"

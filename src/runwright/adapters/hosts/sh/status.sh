@@ -1,12 +1,42 @@
-# Says what became of an attempt. Handed in: id, base, nonce, seconds (how long to wait for its end).
-# Answers "<nonce> U" (unknown), or "<nonce> <R|F|L|B> <code or -> <started> <ended or -> <out bytes> <err bytes> <secret bytes>"
+# Says what became of an attempt. Handed in: id, base, nonce, seconds (how long to wait for its end), bury
+# (not empty: if it has not begun, see to it that it never does).
+# Answers "<nonce> U" (unknown), "<nonce> N" (not begun, and never will), "<nonce> E <why>", or
+# "<nonce> <R|F|L|B> <code or -> <started> <ended or -> <out bytes> <err bytes> <secret bytes>"
 # in seconds since 1970, then the secrets' names, the output and the error output. L: ended without
 # a recorded outcome. B: the host restarted in between.
 d=$base/$id
-if [ ! -e "$d/claim" ]; then
+if [ ! -e "$d/claim" ] && [ -z "$bury" ]; then
   printf '%s U\n' "$nonce"
   exit 0
 fi
+if [ ! -e "$d/claim" ]; then
+  umask 077
+  mkdir -- "$d" 2>/dev/null
+  set -C # with noclobber the redirection is O_EXCL: whoever creates the file owns the id
+  if { true >"$d/claim"; } 2>/dev/null; then
+    set +C
+    echo - >"$d/exit" || : # a claim alone holds as well
+    printf '%s N\n' "$nonce"
+    exit 0
+  fi
+  set +C
+  [ -e "$d/claim" ] || { printf '%s E %s could not be made\n' "$nonce" "$d"; exit 0; }
+fi
+# Claimed for a second, and nobody said who supervises it: over. To bury it, its meta file is taken as well: a
+# supervisor that was only slow finds it taken and starts nothing.
+never() {
+  state=L
+  [ -n "$bury" ] || return 0
+  set -C
+  if { true >"$d/meta"; } 2>/dev/null; then
+    set +C
+    echo - >"$d/exit" || :
+    state=F code=-
+    return 0
+  fi
+  set +C
+  [ "$turn" -ge 40 ] || state=R # it has just come, and writes
+}
 look() {
   code= boot= pid= start=
   { read -r code <"$d/exit"; } 2>/dev/null
@@ -16,7 +46,7 @@ look() {
   state=R
   if [ -z "$start" ]; then
     # claimed a moment ago, or its supervisor died before it could start anything
-    [ "$turn" -ge 20 ] && state=L
+    [ "$turn" -lt 20 ] || never
     return 0
   fi
   [ "$boot" = "$now" ] || { state=B; return 0; }
@@ -38,9 +68,13 @@ while :; do
   [ "$state" = R ] || break
   turn=$((turn + 1))
   # an attempt whose supervisor has not written its own pid yet is given a second
-  if [ "$(date +%s)" -ge "$end" ] && { [ -n "$start" ] || [ "$turn" -gt 20 ]; }; then break; fi
+  if [ "$(date +%s)" -ge "$end" ] && { [ -n "$start" ] || [ "$turn" -gt 40 ]; }; then break; fi
   sleep 0.05
 done
+if [ "$code" = - ]; then
+  printf '%s N\n' "$nonce"
+  exit 0
+fi
 size() { if [ -e "$1" ]; then wc -c <"$1"; else echo 0; fi; }
 ended=-
 [ "$state" != F ] || ended=$(date -r "$d/exit" +%s)
