@@ -20,6 +20,7 @@ def upgrade() -> None:
     """Add the tables."""
     _external_executions()
     _questions()
+    _host_checks()
 
 
 def _external_executions() -> None:
