@@ -15,6 +15,8 @@ from runwright.model.states import HostState, StateChange
 from runwright.model.verdicts import Verification
 
 RESULT_SCHEMA = "runwright/execution-result/v1"
+OWN_ORIGIN = "runwright"
+"""The origin of a run that went through the gate of this server."""
 RUNBOOK_LANGUAGE = "runwright/v1"
 
 
@@ -132,7 +134,7 @@ class ExecutionResult(OpenRecord):
 
     schema_: str = Field(default=RESULT_SCHEMA, alias="schema")
     execution_id: str
-    origin: str = "runwright"
+    origin: str = OWN_ORIGIN
     """`runwright` or `external:<source>`."""
     client_id: str
     host: HostBrief
