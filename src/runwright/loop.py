@@ -17,17 +17,20 @@ import logging
 from dataclasses import dataclass
 
 from runwright.access.permissions import Permission, require
+from runwright.execution.external import Received, differing, receive
 from runwright.execution.service import ExecutionService
 from runwright.incidents.intake import accept
 from runwright.incidents.recurrence import too_often
 from runwright.incidents.routing import NoRoute, choose
-from runwright.learning.service import Failure, Learned, LearningService, persist
+from runwright.learning.service import Case, Failure, Learned, LearningService, failure_mark, persist
 from runwright.model.audit import AuditEvent
 from runwright.model.clients import scope_client
 from runwright.model.edges import INCIDENT_EDGES, check_edge
 from runwright.model.errors import Conflict, InvalidInput, NoMachine
-from runwright.model.executions import Event, EventKind, Execution, ExecutionResult, ExecutionStatus
+from runwright.model.executions import OWN_ORIGIN, Event, EventKind, Execution, ExecutionResult, ExecutionStatus
+from runwright.model.external import ExternalExecution, ExternalLearning
 from runwright.model.hosts import Host, PolicyMode
+from runwright.model.ids import is_external
 from runwright.model.incidents import (
     Escalation,
     EscalationReason,
@@ -43,6 +46,8 @@ from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from runwright.model.ports.trials import TrialRunner
 from runwright.model.principals import ENGINE, Principal, PrincipalKind
 from runwright.model.reviews import TestEvidence
+from runwright.model.versions import RunbookVersion
+from runwright.review.importing import import_version, known_version
 from runwright.review.queue import attach_evidence, submit
 from runwright.runbooks.load import load_runbook
 
@@ -50,6 +55,9 @@ log = logging.getLogger(__name__)
 
 LEARN_FROM = frozenset({ExecutionStatus.FAILURE, ExecutionStatus.TIMED_OUT})
 """A partial run goes to a person and is not learned from."""
+
+NO_TEXT = "The text of the runbook did not come along, or is no runbook of this language: there is nothing to edit."
+"""Why a run of another executor may only be explained."""
 
 _ESCALATE: dict[ExecutionStatus, EscalationReason] = {
     ExecutionStatus.PARTIAL: EscalationReason.UNVERIFIABLE,
@@ -124,6 +132,65 @@ class Dispatcher:
             await tx.executions.replace(execution, asked)
             await self._audit(tx, execution.client_id, principal.id, "execution.cancel", execution.id)
         return asked
+
+    async def report_execution(self, principal: Principal, result: ExecutionResult) -> tuple[ExternalExecution, bool]:
+        """Take in what another executor did: its row, and whether it is new. A failed one is queued for learning.
+
+        It names an incident and changes none; its runbook becomes a draft if it is not known. Raises Forbidden,
+        NotFound for an unknown client, InvalidInput with every fault, Conflict for other content under a known id.
+        """
+        require(principal, Permission.REPORT_EXECUTION, result.client_id)
+        received = receive(result, now=self.clock.now())
+        key, client = received.result.execution_id, received.result.client_id
+        async with self.store.transaction() as tx:
+            await tx.clients.get(client, client=client)
+            await tx.lock(f"external:{key}")  # of two same reports at once, one is the repetition
+            known = await tx.externals.find(key, client=client)
+            if known is not None and known.content_digest == received.content_digest:
+                return known, False
+            stored = await tx.executions.result(key, client=client) if known is not None else None
+            if stored is not None:
+                raise differing(stored, received.result)
+            row = await self._take_in(tx, principal, received)
+        if row.learning is ExternalLearning.WAITING:
+            await self.queue.enqueue_learning(row.id)
+        return row, True
+
+    async def _take_in(self, tx: Transaction, principal: Principal, received: Received) -> ExternalExecution:
+        """Store a reported run, with the version that it ran as far as that is known."""
+        result, client = received.result, received.result.client_id
+        if received.runbook is not None:
+            version: RunbookVersion | None = await import_version(
+                tx, received.runbook, client_id=client, author=principal, source=received.source, clock=self.clock
+            )
+        else:
+            version = await known_version(tx, client, result.runbook.id, result.runbook.digest)
+        number = version.number if version is not None else None
+        result = result.model_copy(update={"runbook": result.runbook.model_copy(update={"version": number})})
+        incident = await tx.incidents.find(result.incident.id, client=client)
+        failed = result.status in LEARN_FROM
+        row = ExternalExecution(
+            id=result.execution_id,
+            client_id=client,
+            source=received.source,
+            external_id=received.external_id,
+            status=result.status,
+            hostname=result.host.hostname,
+            incident_type=result.incident.incident_type,
+            incident_id=incident.id if incident is not None else None,
+            runbook_id=result.runbook.id,
+            version_id=version.id if version is not None else None,
+            content_digest=received.content_digest,
+            masked=received.masked,
+            learning=ExternalLearning.WAITING if failed else ExternalLearning.NOTHING,
+            reported_by=principal.id,
+            received_at=self.clock.now(),
+        )
+        await tx.externals.add(row)
+        await tx.executions.put_result(result)
+        facts = {"source": row.source, "status": row.status.value, "runbook": row.runbook_id}
+        await self._audit(tx, client, principal.id, "execution.report", row.id, digest=row.content_digest, **facts)
+        return row
 
     async def request_test(self, principal: Principal, subject_id: str, *, client: str = EVERY_CLIENT) -> str:
         """Queue a trial of a review subject; the id of the request."""
@@ -301,34 +368,38 @@ class LoopWorker(Dispatcher):
         """
         async with self.store.reading() as tx:
             result = await tx.executions.result(execution_id, client=EVERY_CLIENT)
-            execution = await tx.executions.get(execution_id, client=EVERY_CLIENT)
             done = await tx.analyses.count(client=EVERY_CLIENT, where={"execution_id": execution_id})
             if result is None or done:
                 return None
-            failure = await gather_failure(tx, execution, result)
-        await self._tell(execution, {"stage": "started"})
-        learned = await self.learning.learn(failure)
+            case = await gather_case(tx, result)
+        await self._tell(result, {"stage": "started"})
+        if isinstance(case, Failure):
+            learned = await self.learning.learn(case)
+        else:
+            learned = await self.learning.explain(case, refused=NO_TEXT)
         async with self.store.transaction() as tx:
             if await tx.analyses.count(client=EVERY_CLIENT, where={"execution_id": execution_id}):
                 return None
             stored = await persist(tx, learned, self.clock)
             if stored.version is not None and stored.proposal is not None:
-                incident = await tx.incidents.get(execution.incident_id, client=execution.client_id)
+                told = "" if result.origin == OWN_ORIGIN else f"As {result.origin} reported it: "
                 await submit(
                     tx,
                     version=stored.version,
                     title=f"{stored.version.id}: {learned.title}",
-                    reason=learned.analysis.diagnosis.reasoning,
-                    priority=incident.severity.rank,
+                    reason=told + learned.analysis.diagnosis.reasoning,
+                    priority=result.incident.severity.rank,
                     added_risk=stored.proposal.added_risk,
                     author=ENGINE,
                     proposal_id=stored.proposal.id,
                     evidence=stored.evidence,
                     clock=self.clock,
                 )
+            if is_external(execution_id):
+                await note_learned(tx, execution_id, proposed=stored.proposal is not None)
         diagnosis = learned.analysis.diagnosis
         await self._tell(
-            execution,
+            result,
             {
                 "stage": "finished",
                 "failure_type": diagnosis.failure_type.value,
@@ -393,17 +464,20 @@ class LoopWorker(Dispatcher):
                 for item in page.items
                 if not await tx.analyses.count(client=EVERY_CLIENT, where={"execution_id": item.id})
             ]
+            waiting = {"learning": ExternalLearning.WAITING.value}
+            reported = await tx.externals.page(client=EVERY_CLIENT, where=waiting, limit=500)
+            unlearned += [item.id for item in reported.items]
         for execution_id in unlearned:
             # Learning that broke off is tried again, but not more often than every ten minutes.
             await self.queue.enqueue_learning(execution_id, take=int(self.clock.now().timestamp() // 600))
         return found + len(unlearned)
 
-    async def _tell(self, execution: Execution, data: dict[str, object]) -> None:
+    async def _tell(self, result: ExecutionResult, data: dict[str, object]) -> None:
         async with self.store.transaction() as tx:
             await tx.events.append(
                 Event(
-                    client_id=execution.client_id,
-                    subject_id=execution.id,
+                    client_id=result.client_id,
+                    subject_id=result.execution_id,
                     kind=EventKind.LEARNING,
                     at=self.clock.now(),
                     data=data,
@@ -426,19 +500,35 @@ async def find_host(tx: Transaction, client_id: str, name: str) -> Host:
     return host
 
 
-async def gather_failure(tx: Transaction, execution: Execution, result: ExecutionResult) -> Failure:
-    """What learning needs to know about a failed run: its version, the routing table, what was tried before."""
-    version = await tx.versions.get(execution.version_id, client=EVERY_CLIENT)
-    rules = await tx.routes.page(client=execution.client_id, where={"active": True}, limit=200)
-    rejected = await tx.reviews.page(client=execution.client_id, where={"status": "rejected"}, limit=200)
-    earlier = await tx.analyses.page(client=execution.client_id, limit=200)
+async def gather_case(tx: Transaction, result: ExecutionResult) -> Case:
+    """What learning needs to know about a failed run: a `Failure` with its version, where that is known."""
+    client = result.client_id
+    rules = await tx.routes.page(client=client, where={"active": True}, limit=200)
+    where = {"failure_fingerprint": failure_mark(result)}
+    earlier = (await tx.analyses.page(client=client, where=where, limit=50)).items
+    runbooks = {rule.incident_type: rule.runbook_id for rule in rules.items}
+    if is_external(result.execution_id):
+        row = await tx.externals.get(result.execution_id, client=EVERY_CLIENT)
+        version_id = row.version_id
+    else:
+        version_id = (await tx.executions.get(result.execution_id, client=EVERY_CLIENT)).version_id
+    if version_id is None:
+        return Case(result=result, runbooks=runbooks, earlier=earlier)
+    rejected = await tx.reviews.page(client=client, where={"status": "rejected"}, limit=200)
     return Failure(
         result=result,
-        version=version,
-        runbooks={rule.incident_type: rule.runbook_id for rule in rules.items},
+        runbooks=runbooks,
+        earlier=earlier,
+        version=await tx.versions.get(version_id, client=EVERY_CLIENT),
         rejected_digests=frozenset(item.subject.digest for item in rejected.items),
-        earlier=earlier.items,
     )
+
+
+async def note_learned(tx: Transaction, external_id: str, *, proposed: bool) -> None:
+    """Mark a reported run as learned from, in the transaction that stores what was learned."""
+    row = await tx.externals.get(external_id, client=EVERY_CLIENT)
+    learning = ExternalLearning.PROPOSED if proposed else ExternalLearning.EXPLAINED
+    await tx.externals.replace(row, row.model_copy(update={"learning": learning}))
 
 
 def _why(result: ExecutionResult) -> str:

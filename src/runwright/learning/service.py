@@ -12,8 +12,8 @@ from runwright.learning.signals import extract, fingerprint
 from runwright.model.clients import client_scope
 from runwright.model.diagnoses import Analysis, Diagnosis, DiagnosisMethod
 from runwright.model.errors import NoMachine
-from runwright.model.executions import ExecutionResult
-from runwright.model.ids import version_id
+from runwright.model.executions import OWN_ORIGIN, ExecutionResult
+from runwright.model.ids import digest, version_id
 from runwright.model.lab import Trial, TrialOutcome, TrialReport
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.llm import LanguageModel
@@ -30,18 +30,33 @@ CANDIDATES = 3
 """Candidates tried for one failure at most."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A failed run and what learning needs to know around it."""
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A failed run and what explaining it needs to know around it."""
 
     result: ExecutionResult
-    version: RunbookVersion
-    """The version that ran."""
     runbooks: Mapping[str, str] = field(default_factory=dict)
     """Incident type -> the runbook that answers it for this client."""
-    rejected_digests: frozenset[str] = frozenset()
     earlier: Sequence[Analysis] = ()
-    """Earlier analyses of this client, newest first."""
+    """Earlier analyses of the same failure (`failure_mark`), newest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure(Case):
+    """A failed run whose runbook is known, so that it can be made better."""
+
+    version: RunbookVersion
+    """The version that ran."""
+    rejected_digests: frozenset[str] = frozenset()
+
+
+def failure_mark(result: ExecutionResult) -> str:
+    """The fingerprint by which the same failure is known again.
+
+    What other executors report is kept apart by its origin: a claim never answers for a run of ours, nor the reverse.
+    """
+    mark = fingerprint(result, extract(result))
+    return mark if result.origin == OWN_ORIGIN else digest([result.origin, mark])
 
 
 @dataclass(frozen=True)
@@ -111,13 +126,7 @@ class LearningService:
     async def learn(self, failure: Failure) -> Learned:
         """Diagnose, improve, try. A model or lab that fails is no error: what is returned says so."""
         started = self._clock.monotonic()
-        result = failure.result
-        mark = fingerprint(result, extract(result))
-        earlier = next((item for item in failure.earlier if item.failure_fingerprint == mark), None)
-        if earlier is not None and self._model is not None and _never_answered(earlier):
-            earlier = None
-        asked = Asked(earlier.diagnosis) if earlier is not None else await self._ask(failure)
-        analysis = self._analysis(failure, mark, asked, earlier)
+        analysis, asked, earlier = await self._explained(failure)
         if earlier is not None and earlier.proposal_id is not None and not failure.rejected_digests:
             refused = f"The same failure was seen before and led to the proposal {earlier.proposal_id}."
             return Learned(
@@ -134,8 +143,23 @@ class LearningService:
         analysis = self._closed(analysis, started, refused=found.refused)
         return Learned(analysis, refused=found.refused, improvement=found.improvement)
 
-    async def _ask(self, failure: Failure) -> Asked:
-        return await ask(failure.result, model=self._model, runbooks=failure.runbooks)
+    async def explain(self, case: Case, *, refused: str) -> Learned:
+        """Diagnose a run whose runbook cannot be made better here; `refused` says why not."""
+        started = self._clock.monotonic()
+        analysis, _, _ = await self._explained(case)
+        return Learned(self._closed(analysis, started, refused=refused), refused=refused)
+
+    async def _explained(self, case: Case) -> tuple[Analysis, Asked, Analysis | None]:
+        """The analysis with its diagnosis, and the earlier one that answered if this failure was seen before."""
+        mark = failure_mark(case.result)
+        earlier = next((item for item in case.earlier if item.failure_fingerprint == mark), None)
+        if earlier is not None and self._model is not None and _never_answered(earlier):
+            earlier = None
+        asked = Asked(earlier.diagnosis) if earlier is not None else await self._ask(case)
+        return self._analysis(case, mark, asked, earlier), asked, earlier
+
+    async def _ask(self, case: Case) -> Asked:
+        return await ask(case.result, model=self._model, runbooks=case.runbooks)
 
     async def _search(self, failure: Failure, diagnosis: Diagnosis, model: LanguageModel | None) -> _Found:
         """The candidate to propose, or why there is none. One that does not heal tells the next what it missed."""
@@ -218,12 +242,12 @@ class LearningService:
         said = "; ".join(check.reason for check in checks if check.outcome.value != "passed")
         return f"in a trial it ended {report.outcome.value}. {report.reason} {said}".strip()
 
-    def _analysis(self, failure: Failure, mark: str, asked: Asked, earlier: Analysis | None) -> Analysis:
+    def _analysis(self, case: Case, mark: str, asked: Asked, earlier: Analysis | None) -> Analysis:
         answer = asked.answer
         return Analysis(
             id=self._clock.new_id("ana"),
-            client_id=failure.result.client_id,
-            execution_id=failure.result.execution_id,
+            client_id=case.result.client_id,
+            execution_id=case.result.execution_id,
             failure_fingerprint=mark,
             diagnosis=asked.diagnosis if earlier is None else asked.diagnosis.model_copy(update={"usd": 0.0}),
             prompt_digest=asked.prompt_digest,
