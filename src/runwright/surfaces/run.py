@@ -16,7 +16,7 @@ from runwright.model.principals import ENGINE
 from runwright.review.authoring import submit_text
 from runwright.runbooks.library import starter_runbooks
 from runwright.surfaces.api.app import create_app
-from runwright.surfaces.server import READY, WorkerProcess, listen, parent_gone, serve_app, stop_signals
+from runwright.surfaces.server import READY, WorkerProcess, forget_secrets, listen, parent_gone, serve_app, stop_signals
 from runwright.surfaces.services import Services
 from runwright.surfaces.settings import Settings
 from runwright.surfaces.wiring import claim_server, open_services, open_worker
@@ -41,6 +41,7 @@ async def run_server(settings: Settings, on_ready: Callable[[str], None]) -> Non
         async with open_services(settings) as services, stop_signals() as stop:
             await first_start(services)
             worker = WorkerProcess(settings)
+            forget_secrets()
             await worker.start()
             sweeping = asyncio.ensure_future(_sweep(lambda: _keep_up(services), stop))
             supervising = asyncio.ensure_future(worker.supervise(stop))

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 KEY_VARIABLES = ("RUNWRIGHT_APPROVAL_KEY",)
 """Never handed to a worker."""
 
+SECRET_PREFIX = "RUNWRIGHT_SECRET_"  # noqa: S105 - how a name begins, not a secret
+"""How variables begin that hold secrets of clients. They are the worker's; the API process has no use for them."""
+
 READY = b"ready\n"
 """The line a worker writes when it takes work."""
 
@@ -115,13 +118,13 @@ class WorkerProcess:
     """The child that runs executions. Started again, with growing delays, when it dies unasked."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
+        # As it was when the server started: the secrets of clients are taken out of this process right after.
+        self._environment = {key: value for key, value in os.environ.items() if key not in KEY_VARIABLES}
+        self._environment["RUNWRIGHT_DATA_DIR"] = str(settings.data_dir)
 
     async def start(self) -> None:
         """Start it and wait until it takes work. Raises Unavailable if it does not within 60 s."""
-        environment = {key: value for key, value in os.environ.items() if key not in KEY_VARIABLES}
-        environment["RUNWRIGHT_DATA_DIR"] = str(self._settings.data_dir)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -130,7 +133,7 @@ class WorkerProcess:
             "--child",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=environment,
+            env=self._environment,
             start_new_session=True,
         )
         if self._process.stdout is None:
@@ -182,6 +185,12 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def forget_secrets() -> None:
+    """Take the secrets of clients out of this process's environment, so that nothing it starts or logs has them."""
+    for name in [name for name in os.environ if name.startswith(SECRET_PREFIX)]:
+        del os.environ[name]
 
 
 async def parent_gone() -> None:

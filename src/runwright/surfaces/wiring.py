@@ -13,7 +13,7 @@ from runwright.access.service import AccessService
 from runwright.access.settings import AccessSettings
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.keys import CheckpointFile, EnvironmentSigner, FileKeyring, FileSigner
-from runwright.adapters.secrets import FileSecrets
+from runwright.adapters.secrets import secret_chain
 from runwright.adapters.storage import claim_server, open_store
 from runwright.loop import Dispatcher, LoopWorker
 from runwright.model.audit import AuditEntry
@@ -55,7 +55,7 @@ def connectors(settings: Settings) -> HostConnector:
     from runwright.adapters.hosts.local import LocalConnector
     from runwright.adapters.hosts.nspawn import NspawnConnector
 
-    secrets = FileSecrets(settings.data_dir / "secrets")
+    secrets = secret_chain(settings.data_dir / "secrets", os.environ)
     return Connectors({"local": LocalConnector(secrets=secrets), "nspawn": NspawnConnector(secrets=secrets)})
 
 
