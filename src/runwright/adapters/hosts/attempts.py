@@ -70,6 +70,7 @@ def parse_status(
         stderr=stderr.decode("utf-8", "replace") + NOTES.get(state, ""),
         started_at=datetime.fromtimestamp(int(started), UTC),
         ended_at=None if ended == "-" else datetime.fromtimestamp(int(ended), UTC),
+        adopted=True,
     )
     return AttemptStatus(state=AttemptState.RUNNING if state == "R" else AttemptState.FINISHED, outcome=outcome)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.hosts.attempts import Answer, answered, parse_status, parse_stop
 from runwright.adapters.hosts.output import mask, secret_lines
-from runwright.adapters.hosts.quoting import check_attempt_id, payload, script
+from runwright.adapters.hosts.quoting import assignments, check_attempt_id, payload, script
 from runwright.adapters.hosts.streams import KNOWN, REFUSED, Streams
 from runwright.adapters.hosts.transport import Channel, Transport, undisturbed
 from runwright.model.errors import Conflict, HostUnreachable, NotFound, Refused
@@ -120,6 +120,7 @@ class ShellSession:
             started_at=started_at,
             ended_at=self._clock.now(),
             timed_out=timed_out,
+            extra={"looked": mask(streams.looked.encode(), known).decode()} if streams.looked else {},
         )
 
     def _start(self, attempt_id: str, nonce: str, command: Command, values: Mapping[str, str]) -> bytes:
@@ -134,6 +135,7 @@ class ShellSession:
             blocks=str(max(command.output_limit // BLOCK, 1)),
             secrets=secret_lines((name, ref.client_id, ref.name) for name, ref in command.secrets.items()),
             step=payload(command.text, values, attempt_id),
+            look=assignments(command.look.parameters) + command.look.text.encode() if command.look else "",
         )
 
     async def attempt_status(self, attempt_id: str, *, bury: bool = False) -> AttemptStatus:

@@ -26,6 +26,8 @@ class Streams:
         self.reason = ""
         self.code: int | None = None
         """The exit code, once it was said."""
+        self.looked = ""
+        """What the look saw, before and after."""
         self._nonce = nonce.encode()
         self._sink = sink
         self._marked = {name: Marked(self._nonce) for name in self.kept}
@@ -43,7 +45,7 @@ class Streams:
             return
         word, _, reason = line.decode("utf-8", "replace").strip().partition(" ")
         if word.isdigit():
-            self.code = int(word)
+            self.code, self.looked = int(word), reason
             return
         self.greeting, self.reason = word, reason
         self._marked["stderr"] = Marked(self._nonce)

@@ -17,6 +17,17 @@ OutputSink = Callable[[str, bytes], Awaitable[None]]
 """Called with `stdout` or `stderr` and a chunk as it comes; live display only."""
 
 
+class Look(Record):
+    """Read-only POSIX sh that the supervisor runs in its own shell right before and right after an attempt.
+
+    Not a part of the step: it is run as the session's user, sees none of the step's environment, and cannot change
+    its exit status. `look_when` is `before` or `after`; what it leaves in `look_saw` is handed back, on one line.
+    """
+
+    text: str
+    parameters: Mapping[str, str] = Field(default_factory=dict)
+
+
 class Command(Record):
     """POSIX sh text with its parameters beside it (promise 3).
 
@@ -34,6 +45,8 @@ class Command(Record):
     """Through sudo, where the session's user is not root."""
     output_limit: int = 1_000_000
     """Bytes kept of each stream: the first and the last half of it, with a line naming the cut."""
+    look: Look | None = None
+    """For supervised attempts. The answer is `extra["looked"]` of the outcome, `<before> / <after>`."""
 
 
 class AttemptState(StrEnum):

@@ -1,8 +1,9 @@
 # Supervises one attempt. Handed in before this text: id, base, nonce, cgroup (may be empty), become,
-# blocks (512 bytes each, kept of each stream), secrets, step. Runs in a session of its own.
+# blocks (512 bytes each, kept of each stream), secrets, step, look (read-only text that leaves a line in
+# look_saw; may be empty). Runs in a session of its own.
 #
 # Answers on standard error: "<nonce> S" once started, "<nonce> K" if the id is known already,
-# "<nonce> E <why>" if nothing could be started, and "<nonce> <exit code>" at the end; the end of
+# "<nonce> E <why>" if nothing could be started, and "<nonce> <exit code>[ <look before> / <look after>]" at the end; the end of
 # standard output is marked by the nonce alone. Everything else is the command's own output.
 umask 077
 trap '' HUP PIPE XFSZ
@@ -36,6 +37,8 @@ unset step secrets
 printf '%s S\n' "$nonce" >&2
 exec </dev/null
 cd /
+was=
+[ -z "$look" ] || { look_when=before; eval "$look"; was=$look_saw; }
 # tee keeps the first part in a file for a caller that comes back, and goes on when the connection is gone
 (ulimit -f "$blocks"; exec tee -a "$d/stdout" <"$d/o" 2>/dev/null) & out=$!
 (ulimit -f "$blocks"; exec tee -a "$d/stderr" <"$d/e" >&2 2>/dev/null) & err=$!
@@ -73,6 +76,8 @@ until drained; do
   sleep 0.002
 done
 [ "$turn" -gt 20 ] || printf '%s\n' "$code" >"$d/exit"
+saw=
+[ -z "$look" ] || { look_when=after; eval "$look"; saw="$was / $look_saw"; }
 printf '%s' "$nonce"
-printf '%s %s\n' "$nonce" "$code" >&2
+printf '%s %s%s\n' "$nonce" "$code" "$saw" >&2
 exit 0
