@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from runwright.access.permissions import Permission, require
 from runwright.execution.external import Received, differing, receive
+from runwright.execution.kill_points import KillPoint, reached
 from runwright.execution.service import ExecutionService
 from runwright.incidents.intake import accept
 from runwright.incidents.recurrence import too_often
@@ -99,6 +100,7 @@ class Dispatcher:
             if incident.status is IncidentStatus.OPEN:
                 incident, execution = await self._dispatch(tx, incident, host, principal, asked=False)
         if execution is not None:
+            reached(KillPoint.AFTER_REPORT, execution.id)
             await self._enqueue(execution, incident)
         return incident
 
@@ -336,8 +338,10 @@ class LoopWorker(Dispatcher):
                 )
         result = await self.executions.run(execution_id)
         await self._settle(result)
+        reached(KillPoint.AFTER_SETTLE, execution_id)
         if result.status in LEARN_FROM:
             await self.queue.enqueue_learning(execution_id)
+            reached(KillPoint.AFTER_LEARNING_QUEUED, execution_id)
         return result
 
     async def _settle(self, result: ExecutionResult) -> None:

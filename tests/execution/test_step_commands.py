@@ -180,13 +180,13 @@ def test_a_host_without_any_service_manager_says_so(run_script: Any) -> None:
 
 
 def test_kill_points_tell_their_hook_and_no_other_name_is_known() -> None:
-    seen: list[KillPoint] = []
-    install(seen.append)
+    seen: list[tuple[str, ...]] = []
+    install(lambda *told: seen.append(told))
     try:
-        reached(KillPoint.AFTER_INTENT)
+        reached(KillPoint.AFTER_INTENT, "exe_1", "steps:first")
     finally:
         install(None)
     reached(KillPoint.BEFORE_VERDICT)
-    assert seen == [KillPoint.AFTER_INTENT]
+    assert seen == [(KillPoint.AFTER_INTENT, "exe_1", "steps:first")]
     with pytest.raises(ValueError, match="no-such-place"):
         install_from("no-such-place")

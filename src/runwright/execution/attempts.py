@@ -74,9 +74,10 @@ async def perform(context: RunContext, section: Section, step: Step, number: int
         idempotent=step.is_idempotent,
         at=context.clock.now(),
     )
-    reached(KillPoint.BEFORE_INTENT)
+    place = f"{section.value}:{step.id}"
+    reached(KillPoint.BEFORE_INTENT, request.execution_id, place)
     admitted = await context.admit(intent, step=step.id)
-    reached(KillPoint.AFTER_INTENT)
+    reached(KillPoint.AFTER_INTENT, request.execution_id, place)
     current = find_step(admitted.document, section, step.id)
     command = step_command(current, context.parameters, become=request.become)
     await context.emit(
@@ -88,7 +89,7 @@ async def perform(context: RunContext, section: Section, step: Step, number: int
         outcome, stopped = await _watched(context, intent.attempt_id, run)
     except (InvalidInput, NotFound, Refused) as error:
         raise NotStarted(intent, str(error)) from error
-    reached(KillPoint.BEFORE_OUTCOME)
+    reached(KillPoint.BEFORE_OUTCOME, request.execution_id, place)
     return Attempted(intent, outcome.model_copy(update={"attempt": number}), stopped)
 
 
@@ -100,6 +101,7 @@ async def adopt(context: RunContext, step: Step, entry: JournalEntry) -> Attempt
     """
     intent = entry.intent.model_copy(update={"epoch": context.request.epoch})
     status = await context.session.attempt_status(intent.attempt_id, bury=True)
+    reached(KillPoint.IN_RECOVERY, intent.execution_id, f"{intent.section.value}:{step.id}")
     stopped: StopReport | None = None
     if status.state is AttemptState.RUNNING:
         used = (context.clock.now() - intent.at).total_seconds()
@@ -148,7 +150,7 @@ def _live_output(context: RunContext, section: Section, step_id: str, number: in
 
     async def sink(stream: str, chunk: bytes) -> None:
         nonlocal left
-        reached(KillPoint.AFTER_START)
+        reached(KillPoint.AFTER_START, context.request.execution_id, f"{section.value}:{step_id}")
         text = decoders[stream].decode(chunk)[: max(left, 0)]
         left -= len(text)
         if text:

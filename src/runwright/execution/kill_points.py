@@ -1,4 +1,7 @@
-"""Named places where a crash test stops the process. Nothing happens at them otherwise."""
+"""Named places where a crash test stops the process. Nothing happens at them otherwise.
+
+Production code passes them and installs nothing: only tests do.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,23 @@ from collections.abc import Callable
 from enum import StrEnum
 
 ENVIRONMENT = "RUNWRIGHT_KILL_AT"
+"""Read by the crash tests' own worker, never by the product."""
 
 
 class KillPoint(StrEnum):
-    """In the order in which a step, then a run, passes them."""
+    """In the order in which a report, then a run, then a step, then what follows a run passes them."""
 
+    AFTER_REPORT = "after-report"
+    """The incident and its execution are stored, and nothing is queued yet."""
+    BEFORE_CLAIM = "before-claim"
+    """A worker took the work out of the queue."""
+    AFTER_CLAIM = "after-claim"
+    """The execution is this worker's; the gate was not asked yet."""
+    IN_CAPTURE = "in-capture"
+    """The host was asked for its state, and nothing of it is stored."""
+    AFTER_CHECKPOINT = "after-checkpoint"
+    BEFORE_GUARD = "before-guard"
+    AFTER_GUARD = "after-guard"
     BEFORE_INTENT = "before-intent"
     AFTER_INTENT = "after-intent"
     AFTER_START = "after-start"
@@ -20,28 +35,41 @@ class KillPoint(StrEnum):
     BEFORE_OUTCOME = "before-outcome"
     """The attempt ended, and the journal does not know it yet."""
     AFTER_OUTCOME = "after-outcome"
+    IN_RECOVERY = "in-recovery"
+    """The host said what became of an attempt that another worker intended; the journal does not know it yet."""
     BEFORE_VERDICT = "before-verdict"
+    IN_HOLD = "in-hold"
+    """A verification waits, to see whether what it saw stays so."""
+    BEFORE_ROLLBACK = "before-rollback"
+    BEFORE_EVENTS = "before-events"
+    """Events wait to be stored."""
+    BEFORE_FORGET = "before-forget"
+    """The host still keeps what the journal knows now."""
     BEFORE_FINAL_STORE = "before-final-store"
     AFTER_FINAL_STORE = "after-final-store"
+    AFTER_SETTLE = "after-settle"
+    """The incident knows how its run ended, and learning was not queued yet."""
+    AFTER_LEARNING_QUEUED = "after-learning-queued"
 
 
-Hook = Callable[[KillPoint], None]
+Hook = Callable[[KillPoint, str, str], None]
+"""Is told the point, the execution's id, and which part of the run it is in: `steps:restart`, or empty."""
 
 
-def _nothing(_: KillPoint) -> None:
+def _nothing(_: KillPoint, __: str, ___: str) -> None:
     return None
 
 
 _hook: Hook = _nothing
 
 
-def reached(point: KillPoint) -> None:
+def reached(point: KillPoint, execution_id: str = "", place: str = "") -> None:
     """Tell the installed hook that the process is here."""
-    _hook(point)
+    _hook(point, execution_id, place)
 
 
 def install(hook: Hook | None) -> None:
-    """Set the hook of this process, or remove it with None. For tests and the worker's test flag only."""
+    """Set the hook of this process, or remove it with None. For tests only."""
     global _hook
     _hook = hook or _nothing
 
@@ -54,7 +82,7 @@ def install_from(text: str) -> None:
     name, _, count = text.partition(":")
     point, left = KillPoint(name), [int(count or 1)]
 
-    def hook(here: KillPoint) -> None:
+    def hook(here: KillPoint, _: str, __: str) -> None:
         if here is point:
             left[0] -= 1
             if left[0] == 0:

@@ -98,7 +98,7 @@ class _Run:
         if telemetry.after is None:
             telemetry.after = await self._capture("after")
         if telemetry.verification is None:
-            reached(KillPoint.BEFORE_VERDICT)
+            reached(KillPoint.BEFORE_VERDICT, self._request.execution_id)
             telemetry.verification = await self._verify()
             await self._checkpoint()
         verdict = telemetry.verification.outcome
@@ -144,6 +144,7 @@ class _Run:
 
     async def _roll_back(self, runner: StepRunner, document: RunbookDocument) -> None:
         """Undo, then verify again and keep that verdict apart: it never makes a failure a success."""
+        reached(KillPoint.BEFORE_ROLLBACK, self._request.execution_id, "rollback:")
         await self._section(runner, Section.ROLLBACK, document.rollback)
         self._telemetry.after_rollback = await self._verify()
 
@@ -156,7 +157,7 @@ class _Run:
             admitted.document,
             parameters.environment(),
             parameters.values,
-            self._context.clock,
+            _HoldClock(self._context.clock, self._request.execution_id),
             on_check=self._tell_check,
             before=self._telemetry.before,
             secrets=parameters.secrets,
@@ -170,6 +171,7 @@ class _Run:
 
     async def _capture(self, when: str) -> HostState:
         state = await capture(self._context.session, self._request.brief, self._context.clock)
+        reached(KillPoint.IN_CAPTURE, self._request.execution_id, when)
         missing = [fact.fact for fact in state.missing]
         await self._context.emit(EventKind.STATE_CAPTURED, when=when, missing=missing)
         return state
@@ -183,6 +185,7 @@ class _Run:
     async def _checkpoint(self) -> None:
         if self._request.checkpoint is not None:
             await self._request.checkpoint(self._telemetry.result(ExecutionStatus.RUNNING))
+            reached(KillPoint.AFTER_CHECKPOINT, self._request.execution_id)
 
     def _fail(self, error: RunwrightError, step: str | None = None) -> ExecutionStatus:
         extra = {"reason": error.reason.value} if isinstance(error, GateRefused) else {}
@@ -216,6 +219,7 @@ class _Run:
 
     async def _forget_attempts(self) -> None:
         """Let the host's supervisor remove what it kept of attempts that the journal knows now."""
+        reached(KillPoint.BEFORE_FORGET, self._request.execution_id)
         for entry in await self._context.journal.entries(self._request.execution_id):
             if entry.outcome is None:
                 continue
@@ -225,6 +229,18 @@ class _Run:
                 return
             except Refused:
                 continue  # something of a stopped attempt lives on, and is named in its step's reason
+
+
+class _HoldClock:
+    """The clock of a verification. Its waits are where a crash test stops the process."""
+
+    def __init__(self, clock: Clock, execution_id: str) -> None:
+        self.now, self.monotonic, self.new_id = clock.now, clock.monotonic, clock.new_id
+        self._clock, self._execution_id = clock, execution_id
+
+    async def sleep(self, seconds: float) -> None:
+        reached(KillPoint.IN_HOLD, self._execution_id)
+        await self._clock.sleep(seconds)
 
 
 def _skipped(section: Section, step: Step, reason: str) -> StepRecord:

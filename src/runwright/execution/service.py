@@ -66,19 +66,21 @@ class ExecutionService:
 
         Raises NotFound for an unknown id, Conflict when a newer worker has taken it over meanwhile.
         """
+        reached(KillPoint.BEFORE_CLAIM, execution_id)
         claimed = await self._claim(execution_id)
         if isinstance(claimed, ExecutionResult):
             return claimed
         execution, host, incident, earlier = claimed
+        reached(KillPoint.AFTER_CLAIM, execution_id)
         request = self._request(execution, host, incident, earlier)
         journal = self._journal_factory(self._store)
         try:
             result = await self._run_on_host(request, host, journal)
         finally:
             await journal.flush()
-        reached(KillPoint.BEFORE_FINAL_STORE)
+        reached(KillPoint.BEFORE_FINAL_STORE, execution_id)
         await self._store_final(execution, result)
-        reached(KillPoint.AFTER_FINAL_STORE)
+        reached(KillPoint.AFTER_FINAL_STORE, execution_id)
         return result
 
     async def _claim(

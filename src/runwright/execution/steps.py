@@ -73,7 +73,10 @@ class StepRunner:
             if text is None:
                 continue
             await self._context.admit(step=step.id)
+            where = (self._context.request.execution_id, f"{section.value}:{step.id}")
+            reached(KillPoint.BEFORE_GUARD, *where)
             guard = await ask_guard(self._context, step, field, text)
+            reached(KillPoint.AFTER_GUARD, *where)
             if guard.answer is Answer.ERROR:
                 record = _record(section, step, StepStatus.FAILED, [], guard.reason)
                 raise StepEnd(ExecutionStatus.FAILURE, "guard-error", guard.reason, record)
@@ -173,7 +176,7 @@ class StepRunner:
         reason: str,
     ) -> None:
         await self._context.journal.finish(intent, outcome, status, reason)
-        reached(KillPoint.AFTER_OUTCOME)
+        reached(KillPoint.AFTER_OUTCOME, intent.execution_id, f"{section.value}:{step.id}")
         if status is not None:
             await self._tell_finished(section, step, status, reason)
 

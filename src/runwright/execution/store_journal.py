@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from runwright.execution.kill_points import KillPoint, reached
 from runwright.model.errors import Conflict, RunwrightError
 from runwright.model.executions import AttemptRecord, Event, JournalEntry, StepIntent, StepStatus
 from runwright.model.ports.store import EVERY_CLIENT, Store
@@ -56,6 +57,7 @@ class StoreJournal:
     async def _write_waiting(self) -> None:
         while self._waiting:
             events, self._waiting = self._waiting, []
+            reached(KillPoint.BEFORE_EVENTS, events[0].subject_id)
             try:
                 async with self._store.transaction() as tx:
                     for event in events:
