@@ -25,6 +25,9 @@ MAY_ASK = {
     "adapters": "the clock and the host adapters are where time and randomness come from",
     "access/passwords.py": "secrets of sessions and tokens come from the system's own generator, whatever the clock is",
     "surfaces/api/problems.py": "a reference that joins an answer to the log",
+    "surfaces/record.py": "runs within other people's automation, where no clock of ours is",
+    "surfaces/delivery.py": "the same: it waits between two tries",
+    "surfaces/ansible": "runs within Ansible",
     "surfaces/cli/demo": "tells how long its story took, and makes up a password for its own person",
 }
 """Path (a folder or a file) -> why it may."""
@@ -149,7 +152,10 @@ def test_dbos_is_known_to_its_adapter_alone() -> None:
         ("jinja2", ("surfaces/dashboard/",)),
         ("typer", ("surfaces/cli/",)),
         ("rich", ("surfaces/cli/",)),
-        ("subprocess", ("adapters/", "surfaces/cli/demo/", "runbooks/shell.py")),  # the shell's parser is a program
+        (
+            "subprocess",
+            ("adapters/", "surfaces/cli/demo/", "surfaces/record.py", "runbooks/shell.py"),
+        ),  # the shell's parser is one
     ],
 )
 def test_each_part_has_its_home(package: str, home: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ from runwright.model.base import OpenRecord, Record
 from runwright.model.clients import Client
 from runwright.model.diagnoses import Analysis
 from runwright.model.executions import Event, Execution, ExecutionResult
+from runwright.model.external import ExternalExecution
 from runwright.model.hosts import Host, NewHost
 from runwright.model.incidents import Escalation, Incident, NewIncident
 from runwright.model.principals import Principal
@@ -168,6 +169,17 @@ class RunwrightClient:
 
     def run_incident(self, incident_id: str) -> Execution:
         return self._record(Execution, "POST", f"/api/incidents/{incident_id}/run", {})
+
+    def report_execution(self, result: ExecutionResult | dict[str, Any]) -> ExternalExecution:
+        """Hand in what another executor did. The same again changes nothing; Conflict for other content."""
+        return self._record(ExternalExecution, "POST", "/api/executions", result)
+
+    def external_execution(self, execution_id: str) -> ExternalExecution:
+        return self._record(ExternalExecution, "GET", f"/api/executions/external/{execution_id}")
+
+    def external_executions(self, **where: str) -> list[ExternalExecution]:
+        """Newest first; `where` as `source="ansible"`."""
+        return self._all(ExternalExecution, "/api/executions/external", where)
 
     def execution(self, execution_id: str) -> Execution:
         return self._record(Execution, "GET", f"/api/executions/{execution_id}")

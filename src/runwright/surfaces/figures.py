@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runwright.model.executions import ExecutionStatus
+from runwright.model.external import ExternalLearning
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.model.reviews import ReviewStatus
 
@@ -56,7 +57,8 @@ async def figures(tx: Transaction, where: Mapping[str, Any]) -> dict[str, Any]:
     incidents = await tx.incidents.count(client=EVERY_CLIENT, where=where)
     resolved = await tx.incidents.count(client=EVERY_CLIENT, where={**where, "status": "resolved"})
     escalations = await tx.escalations.count(client=EVERY_CLIENT, where=where)
-    proposals = await tx.proposals.count(client=EVERY_CLIENT, where=where)
+    external = await external_figures(tx, where)
+    proposals = await tx.proposals.count(client=EVERY_CLIENT, where=where) - external["improved_versions"]["value"]
     approved = await tx.reviews.count(client=EVERY_CLIENT, where={**where, "status": ReviewStatus.APPROVED.value})
     rejected = await tx.reviews.count(client=EVERY_CLIENT, where={**where, "status": ReviewStatus.REJECTED.value})
     return {
@@ -66,6 +68,26 @@ async def figures(tx: Transaction, where: Mapping[str, Any]) -> dict[str, Any]:
         "escalations_per_incident": _per(escalations, incidents, "escalations"),
         "approval_rate": share(approved, approved + rejected),
         "improved_versions": {"value": proposals, "unit": "versions"},
+        "external": external,
+    }
+
+
+async def external_figures(tx: Transaction, where: Mapping[str, Any]) -> dict[str, Any]:
+    """What other executors report, counted apart: its success is claimed, nobody here verified it."""
+    counts = {
+        status.value: await tx.externals.count(client=EVERY_CLIENT, where={**where, "status": status.value})
+        for status in ExecutionStatus
+        if status.final
+    }
+    learning = {
+        stage.value: await tx.externals.count(client=EVERY_CLIENT, where={**where, "learning": stage.value})
+        for stage in ExternalLearning
+    }
+    return {
+        "executions": counts,
+        "reported_success_rate": share(counts[ExecutionStatus.SUCCESS.value], sum(counts.values())),
+        "learning": learning,
+        "improved_versions": {"value": learning[ExternalLearning.PROPOSED.value], "unit": "versions"},
     }
 
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runwright import __version__
 from runwright.surfaces.api import (
     executions,
+    external,
     health,
     incidents,
     inventory,
@@ -106,7 +107,7 @@ def routed() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     problems.install(app, error_page)
-    for module in (health, sessions, inventory, incidents, executions, runbooks, review, standing, system):
+    for module in (health, sessions, inventory, incidents, external, executions, runbooks, review, standing, system):
         app.include_router(module.router, prefix="/api")
     app.include_router(dashboard.router)
     app.mount("/static", StaticFiles(packages=[("runwright.surfaces.dashboard", "static")]), name="static")

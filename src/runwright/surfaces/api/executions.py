@@ -13,6 +13,7 @@ from runwright.access.permissions import Permission
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import NotFound
 from runwright.model.executions import Execution, ExecutionResult, ExecutionStatus
+from runwright.model.ids import is_external
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, Sequence
 from runwright.surfaces.api.guard import Caller, Standing, needs, services
@@ -29,6 +30,15 @@ async def _seen(tx: Transaction, caller: Caller, execution_id: str) -> Execution
     execution = await tx.executions.get(execution_id, client=EVERY_CLIENT)
     caller.check(execution.client_id, f"execution {execution_id}")
     return execution
+
+
+async def _check_seen(tx: Transaction, caller: Caller, execution_id: str) -> None:
+    """Raise NotFound unless the run, of ours or reported by another executor, may be shown."""
+    if is_external(execution_id):
+        row = await tx.externals.get(execution_id, client=EVERY_CLIENT)
+        caller.check(row.client_id, f"external execution {execution_id}")
+    else:
+        await _seen(tx, caller, execution_id)
 
 
 async def seen_execution(request: Request, execution_id: str, caller: Reader) -> Execution:
@@ -65,7 +75,7 @@ async def show(request: Request, execution_id: str, caller: Reader) -> Execution
 @router.get("/{execution_id}/result", summary="The whole telemetry of a run.")
 async def result(request: Request, execution_id: str, caller: Reader) -> ExecutionResult:
     async with services(request).store.reading() as tx:
-        await _seen(tx, caller, execution_id)
+        await _check_seen(tx, caller, execution_id)
         found = await tx.executions.result(execution_id, client=EVERY_CLIENT)
     if found is None:
         raise NotFound(f"Found no telemetry of execution {execution_id} yet.", next_step="Watch its events.")
@@ -75,7 +85,7 @@ async def result(request: Request, execution_id: str, caller: Reader) -> Executi
 @router.get("/{execution_id}/analysis", summary="What was learned from a failed run.")
 async def analysis(request: Request, execution_id: str, caller: Reader) -> Analysis:
     async with services(request).store.reading() as tx:
-        await _seen(tx, caller, execution_id)
+        await _check_seen(tx, caller, execution_id)
         page = await tx.analyses.page(client=EVERY_CLIENT, where={"execution_id": execution_id}, limit=1)
     if not page.items:
         raise NotFound(f"Found no analysis of execution {execution_id}.")
