@@ -63,7 +63,7 @@ for user in root deployer keeper; do
   printf '%s\\n' "$KEYS" >"$home/.ssh/authorized_keys"
   chown $user: "$home/.ssh/authorized_keys"
 done
-systemctl start ssh
+systemctl start systemd-user-sessions ssh # the first lets plain users in
 cat /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ecdsa_key.pub
 """
 
