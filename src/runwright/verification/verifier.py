@@ -38,6 +38,10 @@ class Verifier(ABC, Generic[S, F]):
         Raises NoEvidence where the subject cannot be asked about.
         """
 
+    def question_after(self, subject: S, before: F | None) -> Question:
+        """What to ask after the run; may ask for more where the facts before say what to look for."""
+        return self.question(subject)
+
     @abstractmethod
     def read(self, subject: S, sections: Sections) -> F:
         """Pure. Raises NoEvidence saying what the host did not tell."""
@@ -49,9 +53,13 @@ class Verifier(ABC, Generic[S, F]):
         `before` are the facts before the run, None where there are none to compare with.
         """
 
-    def hold(self, look: F, default: float) -> float:
-        """Seconds between the looks; more than the default where a look asks for it."""
+    def hold(self, look: F, default: float, before: F | None = None) -> float:
+        """Seconds between the looks; more than the default where a look, or what was before, asks for it."""
         return default
+
+    def more(self, subject: S, before: F | None, looks: Sequence[F]) -> float | None:
+        """Seconds until one look more is needed to decide; None where the looks suffice."""
+        return None
 
     def before(self, state: HostState | None) -> F | None:
         """The facts that state capture kept, None where there are none or of another make."""

@@ -29,6 +29,9 @@ SETTLE = 5.0
 
 _SETTLE_STEP = 0.5
 
+_MOST_LOOKS = 5
+"""Looks of one verifier, the first included."""
+
 OnCheck = Callable[[Check], Awaitable[None]]
 
 
@@ -118,6 +121,8 @@ class _VerifierWatch:
         self._before = verifier.before(before)
         self._settle = settle
         self._first: Any = None
+        self._last: Any = None
+        self._wanted = hold
         self._found = unverifiable("Nothing was looked at.")
 
     async def look(self) -> Finding:
@@ -137,11 +142,19 @@ class _VerifierWatch:
     async def again(self) -> Finding:
         """The look after the hold time. What gave no evidence at first cannot pass by it, but it can fail."""
         found = await self._judged((self._first,))
+        looks = [self._first, self._last]
+        while found.outcome is PASSED and len(looks) < _MOST_LOOKS:
+            seconds = self._verifier.more(self._subject, self._before, looks)
+            if seconds is None:
+                break
+            await self._host.clock.sleep(seconds)
+            found = await self._judged(tuple(looks))
+            looks.append(self._last)
         return found if self._found.outcome is PASSED or found.outcome is FAILED else self._found
 
     async def _judged(self, earlier: tuple[Any, ...]) -> Finding:
         try:
-            question = self._verifier.question(self._subject)
+            question = self._verifier.question_after(self._subject, self._before)
             if not question.parts:
                 return self._verifier.judge(self._subject, self._before, earlier)
             answer = await ask(self._host.session, question, self._host.clock, become=self._host.become)
@@ -154,7 +167,8 @@ class _VerifierWatch:
             return unverifiable(f"No evidence: {reason}.")
         if not earlier:
             self._first = facts
-            self.hold = self._verifier.hold(facts, self.hold)
+            self.hold = self._verifier.hold(facts, self._wanted, self._before)
+        self._last = facts
         return self._verifier.judge(self._subject, self._before, (*earlier, facts))
 
 

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 from runwright.model.base import Record
 from runwright.model.incidents import ServiceCrash
+from runwright.verification import standing
 from runwright.verification.findings import Evidence, Finding, NoEvidence, failed, passed, unverifiable, weightiest
 from runwright.verification.sections import Question, Section, Sections
 from runwright.verification.sockets import LISTENING_PART, from_proc, pids_from_ss
+from runwright.verification.standing import Standing, read_standing, weakened
 from runwright.verification.text import first_line, visible
 from runwright.verification.units import unit_name
 from runwright.verification.verifier import Verifier, integer, need, properties
 from runwright.verification.web import HTTP_PART, http_parameters, read_http
 
 _PROPERTIES = (
-    "Id,LoadState,ActiveState,SubState,UnitFileState,Type,RemainAfterExit,MainPID,NRestarts,RestartUSec,Result,"
-    "InvocationID,ControlGroup,ExecStart,FreezerState,Job,ExecMainStartTimestampMonotonic,ExecMainStatus"
+    f"{standing.PROPERTIES},LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,RestartUSec,Result,"
+    "InvocationID,ControlGroup,FreezerState,Job,ExecMainStartTimestampMonotonic,ExecMainExitTimestampMonotonic,"
+    "ExecMainStatus"
 )
 
-UNIT_PART = rf"""
+UNIT_PART = r"""
 if [ -d /run/systemd/system ] && have systemctl; then
-  rw_show=$(systemctl show --no-pager -p {_PROPERTIES} -- "$unit" 2>&1); rw_code=$?
+  rw_show=$(systemctl show --no-pager -p PROPERTIES -- "$unit" 2>&1); rw_code=$?
   printf '%s\n' "$rw_show"
   rw_pid=$(printf '%s\n' "$rw_show" | sed -n 's/^MainPID=//p')
-  if [ "${{rw_pid:-0}}" != 0 ] && [ -r "/proc/$rw_pid/stat" ]; then
+  if [ "${rw_pid:-0}" != 0 ] && [ -r "/proc/$rw_pid/stat" ]; then
     printf 'rw-process=%s\n' "$(sed -n 's/.*) \([A-Za-z]\) .*/\1/p' "/proc/$rw_pid/stat")"; fi
+  STANDING
   (exit "$rw_code")
 else read -r rw_init </proc/1/comm; printf 'rw-init=%s\n' "$rw_init"; fi
-"""
+""".replace("PROPERTIES", _PROPERTIES).replace("STANDING", standing.FILES_SNIPPET)
 
 PORT_PART = rf"""
 {LISTENING_PART}
@@ -45,8 +51,8 @@ fi; :
 _RUNTIMES = frozenset({"docker-proxy", "conmon", "containerd-shim", "rootlessport", "slirp4netns", "pasta"})
 """Helpers of container runtimes: they hold ports for services whose unit they do not belong to."""
 
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-_LONGEST_HOLD = 10.0
+_LONGEST_HOLD = 15.0
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class PortOwner(Record):
@@ -77,7 +83,9 @@ class ServiceFacts(Record):
     invocation: str = ""
     started_monotonic: int | None = None
     control_group: str = ""
-    program: str = ""
+    life_seconds: float | None = None
+    """How long the main process lived that ended last."""
+    standing: Standing | None = None
     frozen: bool = False
     job: bool = False
     """A start or stop is queued that systemd has not begun."""
@@ -114,28 +122,39 @@ class ServiceCrashVerifier(Verifier[ServiceCrash, ServiceFacts]):
 
     def question(self, subject: ServiceCrash, *, baseline: bool = False) -> Question:
         parts = [("unit", UNIT_PART)]
-        parameters = {"unit": unit_name(subject.service)}
-        if subject.port is not None and not baseline:
+        parameters = {"unit": unit_name(subject.service), "rw_known": ""}
+        port = _port(subject)
+        if port is not None:
             parts.append(("port", PORT_PART))
-            parameters["port"] = str(subject.port)
+            parameters["port"] = str(port)
         if subject.url is not None and not baseline:
             parts.append(("url", HTTP_PART))
             parameters |= http_parameters(subject.url, timeout=5.0, insecure=True)
         return Question(parts=parts, parameters=parameters, timeout=20.0)
 
+    def question_after(self, subject: ServiceCrash, before: ServiceFacts | None) -> Question:
+        asked = self.question(subject)
+        known = before.standing.known if before is not None and before.standing is not None else ""
+        return replace(asked, parameters={**asked.parameters, "rw_known": known})
+
     def read(self, subject: ServiceCrash, sections: Sections) -> ServiceFacts:
         facts = _read_unit(unit_name(subject.service), need(sections, "unit", f"the unit {subject.service}"))
-        if subject.port is not None and "port" in sections:
-            facts = facts.model_copy(update=_read_port(subject.port, need(sections, "port", "its port")))
+        port = _port(subject)
+        if port is not None and "port" in sections:
+            facts = facts.model_copy(update=_read_port(port, need(sections, "port", "its port")))
         if subject.url is not None and "url" in sections:
             facts = facts.model_copy(update=_read_url(sections["url"]))
         return facts
 
-    def hold(self, look: ServiceFacts, default: float) -> float:
-        """Longer than one restart delay where the unit has restarted by itself: a slow loop shows."""
+    def hold(self, look: ServiceFacts, default: float, before: ServiceFacts | None = None) -> float:
+        """Longer than a restart delay where the unit restarts by itself, and than its last life: slow loops show."""
+        wanted = default
         if look.restarts:
-            return max(default, min(look.restart_seconds + 3.0, _LONGEST_HOLD))
-        return default
+            wanted = max(wanted, min(look.restart_seconds + 3.0, _LONGEST_HOLD))
+        lived = before.life_seconds if before is not None else None
+        if lived is not None and lived < _LONGEST_HOLD:
+            wanted = max(wanted, min(lived * 1.2 + 1.0, _LONGEST_HOLD))
+        return wanted
 
     def judge(self, subject: ServiceCrash, before: ServiceFacts | None, looks: Sequence[ServiceFacts]) -> Finding:
         last = looks[-1]
@@ -145,6 +164,7 @@ class ServiceCrashVerifier(Verifier[ServiceCrash, ServiceFacts]):
             faults += _state(last, before)
             if before is not None and before.systemd:
                 faults += _compared(last, before)
+                faults += weakened(last.standing, before.standing)
             if len(looks) > 1:
                 faults += _over_time(looks[0], last)
         elif subject.port is None and subject.url is None:
@@ -153,7 +173,7 @@ class ServiceCrashVerifier(Verifier[ServiceCrash, ServiceFacts]):
                 f"by which {subject.service} could be seen to answer.",
                 evidence,
             )
-        faults += _answers(subject, last)
+        faults += _answers(subject, last, before)
         return weightiest(faults, evidence) or _passed(subject, last, before, evidence)
 
 
@@ -165,7 +185,7 @@ def _passed(subject: ServiceCrash, last: ServiceFacts, before: ServiceFacts | No
         seen.append(f"{last.unit} is {last.active} ({last.sub})")
         if before is not None and before.systemd:
             kinds.append(Evidence.BEFORE)
-    if last.listening:
+    if last.listening and subject.port is not None:
         kinds.append(Evidence.PORT)
         seen.append(f"port {subject.port} is listening")
     if last.http_status is not None:
@@ -217,10 +237,10 @@ def _compared(now: ServiceFacts, before: ServiceFacts) -> Iterator[Finding]:
         yield failed(
             f"{now.unit} was {before.enablement} before and is {now.enablement} now: it would not come back at boot."
         )
-    if before.program and now.program and before.program != now.program:
+    elif before.enablement == "enabled" and now.enablement in ("static", "indirect", "transient", "generated", ""):
         yield unverifiable(
-            f"{now.unit} started {before.program} before and starts {now.program} now: "
-            "whether that is the same service is for a person to say."
+            f"{now.unit} was enabled before and is {now.enablement or 'without enablement'} now: "
+            "whether it comes back at boot is for a person to say."
         )
 
 
@@ -238,7 +258,7 @@ def _over_time(first: ServiceFacts, last: ServiceFacts) -> Iterator[Finding]:
         )
 
 
-def _answers(subject: ServiceCrash, now: ServiceFacts) -> Iterator[Finding]:
+def _answers(subject: ServiceCrash, now: ServiceFacts, before: ServiceFacts | None) -> Iterator[Finding]:
     """Faults of what the subject should answer on."""
     if subject.port is not None:
         if not now.listening:
@@ -254,6 +274,29 @@ def _answers(subject: ServiceCrash, now: ServiceFacts) -> Iterator[Finding]:
             yield failed(f"{url} does not answer: {now.http_error}.", settling=True)
         elif not 200 <= now.http_status < 400:
             yield failed(f"{url} answers {now.http_status}; wanted: 2xx or 3xx.", settling=True)
+        elif subject.port is None and before is not None and now.systemd:
+            yield from _answered_by_another(url, now, before)
+
+
+def _answered_by_another(url: str, now: ServiceFacts, before: ServiceFacts) -> Iterator[Finding]:
+    """A fault where something new, which is not of the unit, answers for it. A proxy was there before."""
+    earlier = {owner.name for owner in before.owners}
+    strangers = [one for one in now.owners if not _owns(now, one) and one.name not in earlier]
+    if strangers and before.listening is False and len(strangers) == len(now.owners):
+        yield failed(f"{url} is answered by {strangers[0].name} (pid {strangers[0].pid}), which is not of {now.unit}.")
+
+
+def _port(subject: ServiceCrash) -> int | None:
+    """The port to look at: the subject's, else that of a URL on the host itself."""
+    if subject.port is not None or subject.url is None:
+        return subject.port
+    try:
+        parts = urlsplit(subject.url)
+        if parts.hostname not in _LOCAL:
+            return None
+        return parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
 
 
 def _owns(now: ServiceFacts, owner: PortOwner) -> bool:
@@ -268,11 +311,11 @@ def _read_unit(unit: str, section: Section) -> ServiceFacts:
     blocks = properties(section.text)
     if section.status != 0 or not blocks or "ActiveState" not in blocks[0]:
         raise NoEvidence(f"systemctl could not say how {unit} stands: {first_line(section.text)}")
-    return _unit_facts(unit, blocks[0])
+    return _unit_facts(unit, blocks[0]).model_copy(update={"standing": read_standing(section.text)})
 
 
 def _unit_facts(unit: str, says: Mapping[str, str]) -> ServiceFacts:
-    program = re.search(r"\bpath=(\S+)", says.get("ExecStart", ""))
+    started, ended = (integer(says.get(f"ExecMain{which}TimestampMonotonic")) or 0 for which in ("Start", "Exit"))
     return ServiceFacts(
         unit=unit,
         systemd=True,
@@ -285,21 +328,16 @@ def _unit_facts(unit: str, says: Mapping[str, str]) -> ServiceFacts:
         main_pid=integer(says.get("MainPID")) or None,
         process_state=says.get("rw-process", ""),
         restarts=integer(says.get("NRestarts")),
-        restart_seconds=_seconds(says.get("RestartUSec", "100ms")),
+        restart_seconds=standing.seconds(says.get("RestartUSec", "100ms")) or 0.0,
         result=says.get("Result", ""),
         exit_status=integer(says.get("ExecMainStatus")),
         invocation=says.get("InvocationID", ""),
-        started_monotonic=integer(says.get("ExecMainStartTimestampMonotonic")),
+        started_monotonic=started or None,
+        life_seconds=(ended - started) / 1e6 if ended > started > 0 else None,
         control_group=says.get("ControlGroup", ""),
-        program=visible(program[1]) if program else "",
         frozen=says.get("FreezerState") == "frozen",
         job=bool(integer(says.get("Job"))),
     )
-
-
-def _seconds(text: str) -> float:
-    """`1min 30s` -> 90.0; 0 for what it cannot read (`infinity`)."""
-    return sum(float(number) * _UNITS.get(unit, 0.0) for number, unit in re.findall(r"([\d.]+)([a-z]+)", text))
 
 
 def _read_port(port: int, section: Section) -> dict[str, object]:
