@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from adapters.hosts.rigs import BUSYBOX, NOBODY, Rig, Vault, host, plain_session
+from adapters.hosts.rigs import BUSYBOX, CANARY, NOBODY, Rig, Vault, host, plain_session
 from runwright.adapters.hosts.local import LocalConnector
 from runwright.adapters.hosts.machines import NspawnMachines
 from runwright.adapters.hosts.nspawn import NspawnConnector
+from runwright.adapters.hosts.ssh import SshConnector
 from runwright.model.hosts import LocalConnection, NspawnConnection
 from runwright.model.ports.machines import MachineRequest
+from support.ssh_machine import PLAIN, LabSecrets, ssh_machine
 
 
 @pytest_asyncio.fixture(
@@ -25,6 +27,8 @@ from runwright.model.ports.machines import MachineRequest
         pytest.param("plain-user", marks=pytest.mark.lab),
         pytest.param("nspawn", marks=pytest.mark.lab),
         pytest.param("busybox", marks=pytest.mark.lab),
+        pytest.param("ssh", marks=pytest.mark.lab),
+        pytest.param("ssh-user", marks=pytest.mark.lab),
     ],
 )
 async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
@@ -40,6 +44,13 @@ async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         async with plain_session() as session:
             yield Rig(kind, session, plain_session, False)
         shutil.rmtree(f"/tmp/runwright-{NOBODY}", ignore_errors=True)
+    elif kind.startswith("ssh"):
+        async with ssh_machine() as lab:
+            ssh = SshConnector(secrets=LabSecrets(canary=CANARY))
+            target = lab.host(PLAIN if kind == "ssh-user" else "root")
+            async with ssh.open(target) as session:
+                yield Rig(kind, session, lambda: ssh.open(target), kind == "ssh")
+            await ssh.close()
     else:
         packages = ("busybox",) if kind == "busybox" else ()
         async with NspawnMachines().boot(MachineRequest(packages=packages)) as machine:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runwright.adapters.hosts.local import clean_environment
 from runwright.adapters.hosts.session import ShellSession
-from runwright.adapters.hosts.transport import LocalTransport
+from runwright.adapters.hosts.transport import LocalChannel, LocalTransport
 from runwright.model.errors import NotFound
 from runwright.model.hosts import Host, HostIdentity, LocalConnection, NspawnConnection, SecretRef
 from runwright.model.ports.hosts import Command, HostSession
@@ -69,6 +69,16 @@ async def plain_session() -> AsyncIterator[ShellSession]:
     )
     await session.prepare()
     yield session
+
+
+def lose(channel: object) -> None:
+    """This side of a channel dies without a word, as when its process were killed."""
+    if isinstance(channel, LocalChannel):
+        for descriptor in tuple(channel._open):
+            channel._drop(descriptor)
+        channel._news.set()
+    else:
+        channel.let_go()  # type: ignore[attr-defined]  # the SSH adapter's
 
 
 def processes_with(text: bytes) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.hosts.rigs import CANARY, Rig, processes_with, sh
+from adapters.hosts.rigs import CANARY, Rig, lose, processes_with, sh
 from runwright.model.errors import Conflict, InvalidInput, NotFound, Refused
 from runwright.model.hosts import SecretRef
 from runwright.model.ports.hosts import AttemptState, HostSession
@@ -251,10 +251,7 @@ async def test_an_attempt_outlives_its_connection(rig: Rig, free_id: str) -> Non
             pass
     finally:
         transport.spawn = spawn
-    first = channels[0]
-    for descriptor in tuple(first._open):  # type: ignore[attr-defined]  # as when this process were killed
-        first._drop(descriptor)  # type: ignore[attr-defined]
-    first._news.set()  # type: ignore[attr-defined]
+    lose(channels[0])
     async with rig.reopen() as later:  # type: ignore[attr-defined]  # a connector's context manager
         assert (await later.attempt_status(free_id)).state is AttemptState.RUNNING
         await later.probe(sh(f": > {gate}"))

@@ -7,10 +7,14 @@ if [ -z "$base" ]; then
   if [ "$uid" = 0 ]; then
     base=/run/runwright/attempts
     [ -d /run/runwright ] || mkdir -m 0755 /run/runwright 2>/dev/null
-  elif [ -n "$XDG_RUNTIME_DIR" ] && [ -O "$XDG_RUNTIME_DIR" ] && [ -w "$XDG_RUNTIME_DIR" ]; then
+  # over SSH this directory is removed with the user's last connection: what must outlive that cannot be in it
+  elif [ -n "$XDG_RUNTIME_DIR" ] && [ -z "$SSH_CONNECTION" ] && [ -O "$XDG_RUNTIME_DIR" ] && [ -w "$XDG_RUNTIME_DIR" ]; then
     base=$XDG_RUNTIME_DIR/runwright-attempts
   else
-    base=/tmp/runwright-$uid
+    for base in /tmp /var/tmp /dev/shm "$HOME"; do
+      [ ! -d "$base" ] || [ ! -w "$base" ] || break
+    done
+    base=$base/runwright-$uid
   fi
 fi
 [ -d "$base" ] || mkdir -p -m 0700 -- "$base" 2>/dev/null
