@@ -103,11 +103,11 @@ async def test_what_has_begun_is_not_buried(rig: Rig, free_id: str) -> None:
 async def test_a_slow_supervisor_that_was_buried_starts_nothing(rig: Rig, free_id: str) -> None:
     """It has the id, and was stalled before it said who it is."""
     base = rig.session._ready().base  # type: ignore[attr-defined]  # where the stalled supervisor's claim would be
-    await rig.session.probe(sh(f"mkdir -m 700 {base}/{free_id}; : >{base}/{free_id}/claim"))
+    await rig.session.probe(sh(f": >{base}/{free_id}.claim"))
     assert (await rig.session.attempt_status(free_id, bury=True)).state is AttemptState.BURIED
-    late = await rig.session.probe(sh(f"set -C; echo x >{base}/{free_id}/meta"))
+    late = await rig.session.probe(sh(f"set -C; echo x >{base}/{free_id}.meta"))
     assert late.exit_code != 0
-    await rig.session.probe(sh(f"rm -r {base}/{free_id}"))
+    await rig.session.probe(sh(f"rm {base}/{free_id}.*"))
 
 
 async def test_status_running_then_finished_then_forgotten(rig: Rig, free_id: str) -> None:
@@ -403,7 +403,7 @@ async def test_a_restart_of_the_host_is_told_not_guessed(rig: Rig, free_id: str)
     """The boot id in the attempt's files is that of another boot: what the attempt had done is unknown."""
     await rig.session.run_attempt(free_id, sh("echo half"))
     base = rig.session._place.base  # type: ignore[attr-defined]  # no public way to restart this machine
-    edit = f"cd {base}/{free_id} && rm exit && sed -i 1s/.*/00000000-0000-0000-0000-000000000000/ meta"
+    edit = f"cd {base} && rm {free_id}.exit && sed -i 1s/.*/00000000-0000-0000-0000-000000000000/ {free_id}.meta"
     assert (await rig.session.probe(sh(edit))).exit_code == 0
     status = await rig.session.attempt_status(free_id)
     assert status.state is AttemptState.FINISHED
@@ -415,7 +415,7 @@ async def test_a_restart_of_the_host_is_told_not_guessed(rig: Rig, free_id: str)
 
 async def test_a_supervisor_that_was_killed_is_told_not_guessed(rig: Rig, free_id: str) -> None:
     base = rig.session._place.base  # type: ignore[attr-defined]  # as above
-    text = f'read -r pid <<X\n$(sed -n 2p "{base}/{free_id}/meta")\nX\nkill -KILL "$pid"; exit 0'
+    text = f'read -r pid <<X\n$(sed -n 2p "{base}/{free_id}.meta")\nX\nkill -KILL "$pid"; exit 0'
     done = await rig.session.run_attempt(free_id, sh(text))
     assert done.exit_code is None
     assert "before it could record an outcome" in done.stderr
@@ -424,8 +424,41 @@ async def test_a_supervisor_that_was_killed_is_told_not_guessed(rig: Rig, free_i
 async def test_files_of_an_attempt_are_private(rig: Rig, free_id: str) -> None:
     await rig.session.run_attempt(free_id, sh("echo x", parameters={"p": "private"}))
     base = rig.session._place.base  # type: ignore[attr-defined]  # as above
-    listed = (await rig.session.probe(sh(f"stat -c '%a %n' {base} {base}/{free_id} {base}/{free_id}/*"))).stdout
+    listed = (await rig.session.probe(sh(f"stat -c '%a %n' {base} {base}/{free_id}.*"))).stdout
     modes = {Path(name).name: mode for mode, name in (line.split(" ", 1) for line in listed.splitlines())}
     assert modes.pop(Path(base).name) == "700"
-    assert modes.pop(free_id) == "700"
     assert set(modes.values()) == {"600"}
+
+
+async def test_many_are_forgotten_at_once_and_what_runs_is_named(rig: Rig, free_id: str) -> None:
+    ids = [f"{free_id}-{number}" for number in range(3)]
+    gate = f"/tmp/{free_id}"
+    for one in ids[:2]:
+        await rig.session.run_attempt(one, sh("echo x"))
+    running = asyncio.ensure_future(
+        rig.session.run_attempt(ids[2], sh(f"while [ ! -e {gate} ]; do sleep 0.05; done; rm {gate}"))
+    )
+    while (await rig.session.attempt_status(ids[2])).state is AttemptState.UNKNOWN:
+        pass
+    assert await rig.session.forget_attempts([*ids, f"{free_id}-unknown"]) == (ids[2],)
+    assert [(await rig.session.attempt_status(one)).state for one in ids] == [
+        AttemptState.UNKNOWN,
+        AttemptState.UNKNOWN,
+        AttemptState.RUNNING,
+    ]
+    await rig.session.probe(sh(f": > {gate}"))
+    await running
+    assert await rig.session.forget_attempts(ids) == ()
+    base, cgroup = rig.session._place.base, rig.session._place.cgroup  # type: ignore[attr-defined]  # as above
+    left = await rig.session.probe(sh(f"ls -d {base}/{free_id}* {cgroup or base}/{free_id}*"))
+    assert left.stdout == ""
+
+
+async def test_a_step_that_ends_the_programs_that_pass_its_output_on_is_not_lost(rig: Rig, free_id: str) -> None:
+    base = rig.session._place.base  # type: ignore[attr-defined]  # as above
+    text = (
+        f'read -r pid <<X\n$(sed -n 2p "{base}/{free_id}.meta")\nX\n'
+        "for file in /proc/[0-9]*/stat; do read -r line <$file || continue; set -- ${line##*) }; name=${line#* }\n"
+        'if [ "$2" = "$pid" ] && [ "${name%% *}" = "(tee)" ]; then kill -KILL ${line%% *}; fi; done 2>/dev/null; exit 5'
+    )
+    assert (await rig.session.run_attempt(free_id, sh(text))).exit_code == 5

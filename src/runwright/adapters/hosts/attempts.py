@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from runwright.adapters.hosts.output import Marked
 from runwright.model.executions import AttemptRecord
 from runwright.model.hosts import SecretRef
 from runwright.model.ports.hosts import AttemptState, AttemptStatus, StopReport
@@ -57,12 +58,13 @@ def parse_status(
         return AttemptStatus(state=AttemptState.UNKNOWN)
     if answer.words == ["N"]:
         return AttemptStatus(state=AttemptState.BURIED)
-    state, code, started, ended, *sizes = answer.words
+    state, code, started, ended, *sizes, mark = answer.words
     out, err, names = (int(size) for size in sizes)
     references = _references(answer.rest[:names].decode("utf-8", "replace"))
     known = resolve(references)
-    stdout = mask(answer.rest[names : names + out], known)
-    stderr = mask(answer.rest[names + out : names + out + err], known)
+    end = mark.encode()
+    stdout = mask(_before(end, answer.rest[names : names + out]), known)
+    stderr = mask(_before(end, answer.rest[names + out : names + out + err]), known)
     outcome = AttemptRecord(
         attempt=1,
         exit_code=None if code == "-" or state != "F" else int(code),
@@ -73,6 +75,15 @@ def parse_status(
         adopted=True,
     )
     return AttemptStatus(state=AttemptState.RUNNING if state == "R" else AttemptState.FINISHED, outcome=outcome)
+
+
+def _before(mark: bytes, stream: bytes) -> bytes:
+    """A kept stream without what came after the step's end; the mark itself may be cut by the stream's limit."""
+    if mark == b"-":
+        return stream
+    marked = Marked(mark)
+    before = marked.feed(stream)
+    return before if marked.found or len(marked.after) > len(mark) // 2 else before + marked.flush()
 
 
 def _references(text: str) -> dict[str, SecretRef]:

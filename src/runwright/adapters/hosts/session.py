@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets as randomness
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from runwright.adapters.clock import SystemClock
@@ -34,6 +34,10 @@ DRAIN_SECONDS = 2.0
 WAIT_SECONDS = 20
 """Longest single wait on the host, so that a dead connection is noticed."""
 BLOCK = 512
+MOST_FORGOTTEN = 200
+"""Attempts whose files one request removes; their names are arguments of one `rm`."""
+KEPT_DAYS = 7
+"""How long the files of an attempt that nobody came back for stay on the host."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class ShellSession:
 
     async def prepare(self) -> None:
         """Make the supervisor's directory. Raises HostUnreachable saying what is in the way."""
-        answer = await self._ask("prepare", base=self._base)
+        answer = await self._ask("prepare", base=self._base, days=str(KEPT_DAYS))
         if answer.words[:1] == ["E"]:
             raise HostUnreachable(
                 f"The supervisor cannot work on {self._identity.host_id}: {answer.line.removeprefix('E ')}."
@@ -132,7 +136,7 @@ class ShellSession:
             nonce=nonce,
             cgroup=place.cgroup,
             become="yes" if self._becomes(command) else "",
-            blocks=str(max(command.output_limit // BLOCK, 1)),
+            most=str(max(command.output_limit // BLOCK, 1) * BLOCK),
             secrets=secret_lines((name, ref.client_id, ref.name) for name, ref in command.secrets.items()),
             step=payload(command.text, values, attempt_id),
             look=assignments(command.look.parameters) + command.look.text.encode() if command.look else "",
@@ -165,14 +169,20 @@ class ShellSession:
         return again.model_copy(update={"ended": report.ended + again.ended})
 
     async def forget_attempt(self, attempt_id: str) -> None:
-        status = await self._status(check_attempt_id(attempt_id), 0, {})
-        if status.state is AttemptState.RUNNING:
+        running = await self.forget_attempts((attempt_id,))
+        if running:
             raise Refused(
                 f"Attempt {attempt_id} is still running on {self._identity.host_id}.",
                 next_step="Wait for it or stop it before its files are removed.",
             )
-        if status.state is AttemptState.FINISHED:
-            await self._ask("forget", id=attempt_id, base=self._ready().base)
+
+    async def forget_attempts(self, attempt_ids: Sequence[str]) -> tuple[str, ...]:
+        running: list[str] = []
+        for start in range(0, len(attempt_ids), MOST_FORGOTTEN):
+            ids = " ".join(check_attempt_id(one) for one in attempt_ids[start : start + MOST_FORGOTTEN])
+            answer = await self._ask("forget", ids=ids, base=self._ready().base)
+            running += answer.words[1:]
+        return tuple(running)
 
     async def probe(self, command: Command) -> ProbeResult:
         values, known = self._values(command)

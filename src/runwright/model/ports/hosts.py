@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
@@ -125,7 +125,11 @@ class HostSession(Protocol):
         ...
 
     async def forget_attempt(self, attempt_id: str) -> None:
-        """Remove the supervisor's files of a finished attempt whose outcome is stored."""
+        """Remove the supervisor's files of a finished attempt whose outcome is stored. Raises Refused while it runs."""
+        ...
+
+    async def forget_attempts(self, attempt_ids: Sequence[str]) -> tuple[str, ...]:
+        """The same for many in one round trip; the ids of those that still run, whose files stay."""
         ...
 
     async def probe(self, command: Command) -> ProbeResult:

@@ -1,8 +1,11 @@
-# Makes the base directory of attempts and finds a place for their cgroups. Handed in: nonce, base (may be empty).
+# Makes the base directory of attempts and finds a place for their cgroups. Handed in: nonce, base (may be empty),
+# days (files of attempts that nobody came back for are kept so long).
 # Answers one line: "<nonce> <uid> <cgroup or -> <base>" or "<nonce> E <why>".
 umask 077
 fail() { printf '%s E %s\n' "$nonce" "$1"; exit 0; }
-uid=$(id -u)
+uid=
+while read -r key _ one _; do [ "$key" != Uid: ] || { uid=$one; break; }; done </proc/$$/status
+[ -n "$uid" ] || uid=$(id -u)
 if [ -z "$base" ]; then
   if [ "$uid" = 0 ]; then
     base=/run/runwright/attempts
@@ -22,11 +25,25 @@ fi
 [ -d "$base" ] || fail "$base could not be made"
 [ -O "$base" ] || fail "$base belongs to somebody else; remove it or name another base directory"
 chmod 0700 "$base" && [ -w "$base" ] || fail "$base cannot be written"
-# what was given up before it began is kept for a day, lest a stalled request starts it: no longer
-find "$base" -mindepth 2 -maxdepth 2 -name exit -mmin +1440 2>/dev/null | while read -r old; do
-  code=
-  { read -r code <"$old"; } 2>/dev/null
-  [ "$code" != - ] || rm -rf -- "${old%/exit}"
+# Swept: what was given up before it began, after a day, lest a stalled request starts it; what is over, or has no
+# supervisor any more, after the days given.
+read -r now </proc/sys/kernel/random/boot_id
+find "$base" -maxdepth 1 -name '*.claim' -mtime +0 2>/dev/null | while read -r old; do
+  d=${old%.claim} code= boot= pid= start= own= stat=
+  { read -r code <"$d.exit"; } 2>/dev/null
+  if [ "$code" != - ]; then
+    last=$d.exit
+    [ -n "$code" ] || last=$d.claim
+    [ -n "$(find "$last" -mtime "+$((days - 1))" 2>/dev/null)" ] || continue
+    { read -r boot; read -r pid; read -r start; read -r own; } <"$d.meta" 2>/dev/null
+    if [ -z "$code" ] && [ "$boot" = "$now" ]; then
+      { read -r stat </proc/"$pid"/stat; } 2>/dev/null
+      set -- ${stat##*) }
+      [ "${20}" != "$start" ] || continue
+    fi
+    [ ! -d "$own" ] || rmdir -- "$own" 2>/dev/null
+  fi
+  rm -f -- "$d.claim" "$d.meta" "$d.exit" "$d.secrets" "$d.stdout" "$d.stderr"
 done
 found=-
 for root in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids /sys/fs/cgroup/freezer /sys/fs/cgroup/systemd; do

@@ -5,20 +5,19 @@ boot= pid=0 start= own=
 d=$base/$id
 if [ -n "$base" ] && [ -n "$bury" ]; then
   umask 077
-  mkdir -- "$d" 2>/dev/null
   set -C
-  if { true >"$d/claim"; } 2>/dev/null; then
-    echo - >"$d/exit"
+  if { true >"$d.claim"; } 2>/dev/null; then
+    echo - >"$d.exit"
     printf '%s none 0 -\n' "$nonce"
     exit 0
   fi
   set +C
 fi
 turn=0
-while [ -n "$base" ] && [ -e "$d/claim" ]; do
-  { read -r boot; read -r pid; read -r start; read -r own; } <"$d/meta" 2>/dev/null
+while [ -n "$base" ] && [ -e "$d.claim" ]; do
+  { read -r boot; read -r pid; read -r start; read -r own; } <"$d.meta" 2>/dev/null
   # claimed a moment ago: who the supervisor is will be written in a moment
-  [ -z "$start" ] && [ ! -e "$d/exit" ] && [ "$turn" -lt 50 ] || break
+  [ -z "$start" ] && [ ! -e "$d.exit" ] && [ "$turn" -lt 50 ] || break
   turn=$((turn + 1))
   sleep 0.02
 done
@@ -103,7 +102,7 @@ done
 members
 turn=0
 # the supervisor is there and the step is not: neither begun nor over
-while [ "$pid" != 0 ] && [ -z "$alive" ] && [ ! -e "$d/exit" ] && [ "$turn" -lt 50 ]; do
+while [ "$pid" != 0 ] && [ -z "$alive" ] && [ ! -e "$d.exit" ] && [ "$turn" -lt 50 ]; do
   sleep 0.02
   members
   turn=$((turn + 1))
@@ -130,7 +129,7 @@ while [ -n "$alive" ] && [ "$turn" -lt 100 ] && [ "$same" -lt 15 ]; do
 done 2>/dev/null
 # a supervisor that has not said how it ended has a step that lives on, seen from here or not
 turn=0
-while [ "$pid" != 0 ] && [ ! -e "$d/exit" ] && [ "$turn" -lt 50 ]; do
+while [ "$pid" != 0 ] && [ ! -e "$d.exit" ] && [ "$turn" -lt 50 ]; do
   stat=
   { read -r stat </proc/"$pid"/stat; } 2>/dev/null
   case ${stat##*) } in '' | Z*) break ;; esac
