@@ -158,6 +158,8 @@ class ImportedHosts(Record):
     """Whether hosts that are registered already and differ are changed."""
     dry_run: bool = False
     """Only say what would come of it."""
+    own_labels: str = Field(default="", max_length=20)
+    """Labels that begin so are the file's: one that it no longer names is taken off. Others stay."""
 
 
 class HostDifference(Record):

@@ -22,7 +22,7 @@ from runwright.model.clients import Client
 from runwright.model.diagnoses import Analysis
 from runwright.model.executions import Event, Execution, ExecutionResult
 from runwright.model.external import ExternalExecution
-from runwright.model.hosts import Host, NewHost
+from runwright.model.hosts import AcceptedKeys, Host, HostChange, HostCheck, HostImport, ImportedHosts, NewHost
 from runwright.model.incidents import Escalation, Incident, NewIncident
 from runwright.model.principals import Principal
 from runwright.model.reviews import Activation, Approval, ReviewEntry, ReviewItem, StopSwitch
@@ -152,6 +152,34 @@ class RunwrightClient:
 
     def hosts(self, **where: str) -> list[Host]:
         return self._all(Host, "/api/hosts", where)
+
+    def host(self, host_id: str) -> Host:
+        return self._record(Host, "GET", f"/api/hosts/{host_id}")
+
+    def edit_host(self, host_id: str, change: HostChange) -> Host:
+        return self._record(Host, "PATCH", f"/api/hosts/{host_id}", change)
+
+    def remove_host(self, host_id: str) -> None:
+        self._send("DELETE", f"/api/hosts/{host_id}")
+
+    def accept_host_keys(self, host_id: str, keys: AcceptedKeys) -> Host:
+        """These are the host keys that are accepted from now on."""
+        return self._record(Host, "PUT", f"/api/hosts/{host_id}/host-keys", keys)
+
+    def check_host(self, host_id: str) -> HostCheck:
+        """Queue a look at a host; `host_check` gives what came of it."""
+        return self._record(HostCheck, "POST", f"/api/hosts/{host_id}/checks")
+
+    def host_check(self, host_id: str, check_id: str) -> HostCheck:
+        return self._record(HostCheck, "GET", f"/api/hosts/{host_id}/checks/{check_id}")
+
+    def host_checks(self, host_id: str) -> list[HostCheck]:
+        """The last few, newest first."""
+        return self._all(HostCheck, f"/api/hosts/{host_id}/checks")
+
+    def import_hosts(self, form: ImportedHosts) -> HostImport:
+        """Register many hosts, all or none."""
+        return self._record(HostImport, "POST", "/api/hosts/import", form)
 
     # -- incidents and executions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runwright.access.audit import ChainFault, read_chain, verify_chain
 from runwright.access.checkpoints import ChainHead, heads_of, make_checkpoint, open_checkpoint, verify_checkpoint
@@ -13,13 +13,13 @@ from runwright.access.service import AccessService
 from runwright.access.settings import AccessSettings
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.keys import CheckpointFile, EnvironmentSigner, FileKeyring, FileSigner
-from runwright.adapters.secrets import secret_chain
+from runwright.adapters.secrets import FileSecrets, credential_of, secret_chain, variable_of
 from runwright.adapters.storage import claim_server, open_store
 from runwright.loop import Dispatcher, LoopWorker
 from runwright.model.audit import AuditEntry
 from runwright.model.errors import Refused
+from runwright.model.hosts import SecretPlaces, SecretRef
 from runwright.model.ports.clock import Clock
-from runwright.model.ports.hosts import HostConnector
 from runwright.model.ports.llm import LanguageModel
 from runwright.model.ports.machines import Machines
 from runwright.model.ports.signing import Signer
@@ -31,6 +31,9 @@ from runwright.surfaces.inventory import Inventory
 from runwright.surfaces.server import KEY_VARIABLES
 from runwright.surfaces.services import Services
 from runwright.surfaces.settings import Engine, Settings
+
+if TYPE_CHECKING:
+    from runwright.adapters.hosts.connectors import Connectors
 
 T = TypeVar("T")
 
@@ -49,14 +52,34 @@ def machines() -> Machines:
     return NspawnMachines(private=(Settings().data_dir,))
 
 
-def connectors(settings: Settings) -> HostConnector:
+def connectors(settings: Settings) -> Connectors:
     """Ways to hosts, by kind of connection."""
     from runwright.adapters.hosts.connectors import Connectors
     from runwright.adapters.hosts.local import LocalConnector
     from runwright.adapters.hosts.nspawn import NspawnConnector
+    from runwright.adapters.hosts.ssh import SshConnector
 
     secrets = secret_chain(settings.data_dir / "secrets", os.environ)
-    return Connectors({"local": LocalConnector(secrets=secrets), "nspawn": NspawnConnector(secrets=secrets)})
+    ssh = SshConnector(secrets=secrets)
+    return Connectors(
+        {"local": LocalConnector(secrets=secrets), "nspawn": NspawnConnector(secrets=secrets), "ssh": ssh},
+        closing=(ssh.close,),
+    )
+
+
+def secret_places(settings: Settings) -> Callable[[SecretRef], SecretPlaces]:
+    """Where the value of a secret may be put, on the worker's machine."""
+    files = FileSecrets(settings.data_dir / "secrets")
+
+    def places(reference: SecretRef) -> SecretPlaces:
+        return SecretPlaces(
+            name=reference.name,
+            file=str(files.path(reference)),
+            variable=variable_of(reference),
+            credential=credential_of(reference),
+        )
+
+    return places
 
 
 def keyring(settings: Settings | None = None) -> FileKeyring:
@@ -166,7 +189,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                     ReviewSettings(lease_minutes=settings.lease_minutes, approval_days=settings.approval_days),
                 ),
                 loop=Dispatcher(store, clock, queue),
-                inventory=Inventory(store, clock),
+                inventory=Inventory(store, clock, queue, secret_places(settings)),
                 switches=StopSwitches(store, clock),
                 checkpoint=_Checkpoints(store, clock, key, _checkpoint_file(settings)),
                 engine=lambda: engine_status(settings),
@@ -180,6 +203,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
     """The durable worker (not started) and the loop it drives. Holds public keys only."""
     from runwright.adapters.durable.queue import DurableQueue
     from runwright.adapters.durable.worker import DurableWorker, WorkHandlers
+    from runwright.execution.host_check import HostChecker
     from runwright.execution.service import ExecutionService
     from runwright.lab.library import folder
     from runwright.lab.runner import LabTrials
@@ -190,20 +214,25 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
     async with opened_store(settings) as store:
         queue = DurableQueue(settings.durable_url)
         trials = LabTrials(machines(), (*settings.scenario_dirs, folder()), clock) if settings.lab else None
+        connector = connectors(settings)
         loop = LoopWorker(
             store,
             clock,
             queue,
-            executions=ExecutionService(
-                store, ApprovalGate(store, keyring(settings), clock), connectors(settings), clock
-            ),
+            executions=ExecutionService(store, ApprovalGate(store, keyring(settings), clock), connector, clock),
             learning=LearningService(clock, language_model(settings=settings), trials),
             trials=trials,
         )
-        handlers = WorkHandlers(run_execution=loop.run_execution, learn=loop.learn, test_subject=loop.test_subject)
+        handlers = WorkHandlers(
+            run_execution=loop.run_execution,
+            learn=loop.learn,
+            test_subject=loop.test_subject,
+            check_host=HostChecker(store, connector, clock).check,
+        )
         try:
             yield DurableWorker(settings.durable_url, settings.executor_id, handlers), loop
         finally:
+            await connector.close()
             await queue.close()
 
 

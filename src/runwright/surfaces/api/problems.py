@@ -36,6 +36,7 @@ STATUS: dict[type[RunwrightError], int] = {
     errors.TooMany: 429,
     errors.Unavailable: 503,
     errors.HostUnreachable: 503,
+    errors.HostKeyRefused: 503,
     errors.NoMachine: 503,
     errors.ModelUnavailable: 503,
     errors.StorageUnavailable: 503,
