@@ -85,6 +85,29 @@ async def verify(
     )
 
 
+async def own_checks(
+    session: HostSession,
+    document: RunbookDocument,
+    environment: Mapping[str, str],
+    values: Mapping[str, ParameterValue],
+    clock: Clock,
+    *,
+    hold: float = HOLD,
+    secrets: Mapping[str, SecretRef] | None = None,
+    become: bool = False,
+) -> tuple[Check, ...]:
+    """The runbook's `verify` entries alone, held over their time, without a verifier of the incident.
+
+    Raises HostUnreachable.
+    """
+    host = checks.Host(session, clock, environment, values, secrets or {}, become)
+    held = [await _first(_OwnWatch(entry, host, hold), clock) for entry in document.verify]
+    if all(one.finding.outcome is not VerificationOutcome.FAILED for one in held):
+        for one in sorted(held, key=lambda one: one.first_seen + one.watch.hold):
+            await _again(one, clock)
+    return tuple(one.check() for one in held)
+
+
 class _Watch(Protocol):
     """One check that is looked at, and looked at again."""
 

@@ -4,80 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pydantic import Field
 
 from runwright.model.base import Record
 from runwright.model.incidents import DiskFull
-from runwright.verification.disks import mount_of, read_df, read_mountinfo
+from runwright.verification.disks import Mount, mount_of, read_df, read_mountinfo
 from runwright.verification.findings import Evidence, Finding, NoEvidence, failed, passed, unverifiable, weightiest
+from runwright.verification.protected import PathFact, protect_part, read_protected, survivors
 from runwright.verification.sections import Question, Section, Sections
 from runwright.verification.text import first_line, visible
 from runwright.verification.verifier import Verifier, need
+from runwright.verification.writers import (
+    EARLIER_PART,
+    OPEN_FILES_PART,
+    Writers,
+    damaged,
+    earlier_parameters,
+    of_deleted,
+    read_writers,
+)
 
 MOUNTS_PART = "cat /proc/self/mountinfo"
 FSTAB_PART = "cat /etc/fstab 2>/dev/null; :"
 SPACE_PART = 'df -P -- "$mount" 2>&1'
 INODES_PART = 'df -iP -- "$mount" 2>&1'
 DEVICE_PART = """read -r rw_up rw_idle </proc/uptime; printf '%s ' "$rw_up"; stat -c '%d' -- "$mount" """
-PROTECT_PART = r"""
-rw_one() {
-  printf 'rw-path %s ' "$1"
-  if [ ! -e "$2" ] && [ ! -L "$2" ]; then printf 'absent\n'; return 0; fi
-  stat -c '%i %s %f' -- "$2" || { printf 'unread\n'; return 0; }
-  if [ -d "$2" ]; then
-    printf 'rw-tree %s %s %s\n' "$1" "$(bounded 5 find "$2" -xdev -type f 2>/dev/null | wc -l)" \
-      "$(bounded 5 du -skx -- "$2" 2>/dev/null | cut -f1)"
-  fi
-}
-"""
-OPEN_FILES_PART = r"""
-rw_links=$(ls -l /proc/[0-9]*/fd 2>/dev/null | awk '
-  /^\/proc\/[0-9]+\/fd:$/ { split($0, rw_p, "/"); rw_pid = rw_p[3]; next }
-  /^l.w/ && / -> \// { rw_i = index($0, " -> "); rw_path = substr($0, rw_i + 4)
-    if (ENVIRON["rw_under"] == "/") { if (rw_path ~ /^\/(dev|proc|sys)\//) next }
-    else if (index(rw_path "/", ENVIRON["rw_under"] "/") != 1) next
-    rw_n = split(substr($0, 1, rw_i - 1), rw_w, " "); print "/proc/" rw_pid "/fd/" rw_w[rw_n], rw_path }
-' | head -n 1000)
-if [ -n "$rw_links" ]; then
-  printf '%s\n' "$rw_links" | sed 's/^/rw-link /'
-  rw_fds=$(printf '%s\n' "$rw_links" | cut -d' ' -f1 | grep '^/proc/[0-9]*/fd/[0-9]*$')
-  stat -L -c 'rw-stat %n %d %i %s %h' -- $rw_fds 2>/dev/null
-  grep -H '^flags' $(printf '%s\n' "$rw_fds" | sed 's|/fd/|/fdinfo/|') 2>/dev/null | sed 's/^/rw-flags /'
-  grep -H '' $(printf '%s\n' "$rw_fds" | sed 's|/fd/.*|/comm|' | sort -u) 2>/dev/null | sed 's/^/rw-comm /'
-fi; :
-"""
-"""Files that processes hold open for writing on the mount, in four calls however many they are."""
-
-_APPEND = 0o2000
-_LOG = re.compile(r"(^|/)(logs?|journal)/|\.(log|out|err)(\.\d+)?$", re.IGNORECASE)
-_OWN_BUSINESS = re.compile(r"(-wal|-journal|-shm|\.tmp|\.swp|\.pid|\.lock)$|^(/tmp|/var/tmp|/run|/dev/shm)/")
-"""What programs cut and delete by themselves as they work: write-ahead logs, scratch files."""
+TOP_PART = """bounded 3 find "$mount" -xdev -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -n 300; :"""
+OTHERS_PART = """bounded 3 df -Pkl 2>/dev/null; :"""
 _FULL_WITHIN = 60.0
 """Seconds: a disk that fills again within these is not healed."""
 _GROWTH_KB = 1024
+_CROWDED = 90
+_PASSING_MOUNTS = re.compile(r"/(proc|sys|dev|run|snap|var/lib/(docker|containers|kubelet|lxcfs|snapd))(/|$)")
+"""What logins and containers mount by themselves."""
 
 
-class PathFact(Record):
-    """A path that must survive."""
+class OtherDisk(Record):
+    """Another file system of the host."""
 
-    path: str
-    exists: bool
-    size: int | None = None
-    """Bytes of a file."""
-    files: int | None = None
-    """Regular files below a directory."""
-    kb: int | None = None
-    """Kilobytes that a directory takes."""
-
-
-class OpenFile(Record):
-    pid: int
-    name: str
-    path: str
-    device: int
-    inode: int
-    size: int
-    deleted: bool
-    append: bool
+    mount: str
+    used_kb: int
+    used_percent: int
+    memory: bool
+    """It lives in memory (tmpfs)."""
 
 
 class DiskFacts(Record):
@@ -100,11 +71,16 @@ class DiskFacts(Record):
     uptime: float | None = None
     in_fstab: bool = False
     protected: tuple[PathFact, ...] = ()
-    open_files: tuple[OpenFile, ...] = ()
+    writers: Writers = Writers()
+    others: tuple[OtherDisk, ...] = ()
+    submounts: dict[str, str] = Field(default_factory=dict)
+    """File system types by mount point below this one."""
+    top: tuple[str, ...] = ()
+    """Directories at the top of the mount."""
 
     def line(self) -> str:
         inodes = f", inodes {self.inodes_used_percent}%" if self.inodes_used_percent is not None else ""
-        held = sum(file.size for file in self.open_files if file.deleted)
+        held = sum(file.size for file in self.writers.files if file.deleted)
         deleted = f", {held // 1024} KB in deleted files that are still open" if held else ""
         return (
             f"{self.mount}: {self.used_percent}% of {self.size_kb} KB used{inodes}; "
@@ -121,19 +97,27 @@ class DiskFullVerifier(Verifier[DiskFull, DiskFacts]):
     def question(self, subject: DiskFull, *, baseline: bool = False) -> Question:
         if not subject.mount.startswith("/"):
             raise NoEvidence(f"found the mount {subject.mount!r}, which is not an absolute path")
-        calls = "\n".join(f'rw_one {number} "$protect_{number}" 2>/dev/null' for number in range(len(subject.protect)))
         parts = [
             ("mounts", MOUNTS_PART),
             ("fstab", FSTAB_PART),
             ("space", SPACE_PART),
             ("inodes", INODES_PART),
             ("device", DEVICE_PART),
-            ("protect", f"{PROTECT_PART}{calls}\n:"),
+            ("protect", protect_part(subject.protect)),
+            ("others", OTHERS_PART),
+            ("top", TOP_PART),
             ("open", OPEN_FILES_PART),
         ]
         parameters = {"mount": subject.mount, "rw_under": subject.mount.rstrip("/") or "/"}
         parameters |= {f"protect_{number}": path for number, path in enumerate(subject.protect)}
         return Question(parts=parts, parameters=parameters, timeout=30.0)
+
+    def question_after(self, subject: DiskFull, before: DiskFacts | None) -> Question:
+        asked = self.question(subject)
+        if before is None:
+            return asked
+        parameters = {**asked.parameters, **earlier_parameters(before.writers)}
+        return replace(asked, parts=[*asked.parts, ("earlier", EARLIER_PART)], parameters=parameters)
 
     def read(self, subject: DiskFull, sections: Sections) -> DiskFacts:
         space = need(sections, "space", "the space of the file system")
@@ -162,8 +146,15 @@ class DiskFullVerifier(Verifier[DiskFull, DiskFacts]):
             inodes_used_percent=inode_rows[-1].used_percent if inode_rows else None,
             uptime=uptime,
             in_fstab=_in_fstab(subject.mount, sections.get("fstab")),
-            protected=_protected(subject, sections.get("protect")),
-            open_files=_open_files(sections.get("open"), device),
+            protected=read_protected(subject.protect, sections.get("protect")),
+            writers=read_writers(sections.get("open"), sections.get("earlier"), device),
+            others=_others(found.point, sections, mounts),
+            submounts={
+                visible(one.point): one.filesystem
+                for one in mounts
+                if one.point.startswith(found.point.rstrip("/") + "/") and not _PASSING_MOUNTS.match(one.point)
+            },
+            top=_top(sections.get("top")),
         )
 
     def judge(self, subject: DiskFull, before: DiskFacts | None, looks: Sequence[DiskFacts]) -> Finding:
@@ -171,9 +162,11 @@ class DiskFullVerifier(Verifier[DiskFull, DiskFacts]):
         evidence = "\n".join(look.line() for look in looks)
         if before is not None:
             evidence = f"before: {before.line()}\n{evidence}"
-        faults = [*_same_place(last, before), *_room(subject, last), *_survivors(subject, last, before)]
+        faults = [*_same_place(last, before), *_room(subject, last)]
+        faults += survivors(len(subject.protect), last.protected, before.protected if before is not None else ())
         if before is not None:
-            faults += _writers(last, before)
+            faults += damaged(last.writers, before.writers)
+            faults += _elsewhere(subject, last, before)
         if len(looks) > 1:
             faults += _filling(subject, looks[0], last)
         fault = weightiest(faults, evidence)
@@ -229,57 +222,45 @@ def _room(subject: DiskFull, now: DiskFacts) -> Iterator[Finding]:
             yield failed(f"{now.inodes_used_percent}% of the inodes of {shown} is used; wanted: below {limit:g}%.")
         return
     if now.used_percent >= limit:
-        held = [file for file in now.open_files if file.deleted and file.size > 0]
-        because = ""
-        if held:
-            largest = max(held, key=lambda file: file.size)
-            total = sum(file.size for file in held) // 1024
-            because = (
-                f" {total} KB are in deleted files that are still open, most of it by "
-                f"{largest.name} (pid {largest.pid})."
-            )
+        because = of_deleted(now.writers.files)
         yield failed(f"{now.used_percent}% of the space of {shown} is used; wanted: below {limit:g}%.{because}")
 
 
-def _survivors(subject: DiskFull, now: DiskFacts, before: DiskFacts | None) -> Iterator[Finding]:
-    """Faults of what `protect` names."""
-    earlier = {fact.path: fact for fact in before.protected} if before is not None else {}
-    if len(now.protected) < len(subject.protect):
-        yield unverifiable("The host did not tell of every protected path.")
-    for fact in now.protected:
-        shown, was = visible(fact.path), earlier.get(fact.path)
-        if was is not None and not was.exists:
+def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator[Finding]:
+    """Faults of room that was made at another place's cost, or that only seems to be there."""
+    shown, freed = visible(now.mount), before.used_kb - now.used_kb
+    earlier = {one.mount: one for one in before.others}
+    for one in now.others:
+        was = earlier.get(one.mount)
+        grown = one.used_kb - (was.used_kb if was else 0)
+        if grown < _GROWTH_KB or one.mount in now.submounts.keys() - before.submounts.keys():
             continue
-        if not fact.exists:
-            yield failed(f"The protected path {shown} does not exist{' any more' if was else ''}.")
-        elif was is None:
-            continue
-        elif fact.files is None and was.files is None and (fact.size or 0) < (was.size or 0):
-            yield failed(f"The protected file {shown} shrank from {was.size} to {fact.size} bytes.")
-        elif (was.files is None) is not (fact.files is None):
-            yield failed(f"The protected path {shown} is of another kind than before.")
-        elif fact.files is not None and (fact.files < (was.files or 0) or (fact.kb or 0) < (was.kb or 0)):
-            yield failed(
-                f"The protected directory {shown} shrank from {was.files} files and {was.kb} KB "
-                f"to {fact.files} files and {fact.kb} KB."
-            )
-
-
-def _writers(now: DiskFacts, before: DiskFacts) -> Iterator[Finding]:
-    """Faults done to files that a process still has open for writing."""
-    held = {(file.path, file.device, file.inode): file for file in now.open_files}
-    for was in before.open_files:
-        file = held.get((was.path, was.device, was.inode))
-        if file is None or was.deleted or _OWN_BUSINESS.search(was.path):
-            continue
-        who = f"{file.name} (pid {file.pid}) still has it open for writing"
-        if file.deleted:
-            yield failed(f"{visible(was.path)} was deleted while {who}: what it writes is lost.")
-        elif file.size < was.size and not (was.append and _LOG.search(was.path)):
-            yield failed(
-                f"{visible(was.path)} was cut from {was.size} to {file.size} bytes while {who}; "
-                "that is harmless for an appended log only."
-            )
+        if one.memory and grown > max(4 * _GROWTH_KB, freed // 2):
+            yield failed(f"{one.mount}, which is memory, grew by {grown // 1024} MB: moved, and gone at the next boot.")
+        elif not one.memory and one.used_percent >= _CROWDED and (was is None or was.used_percent < _CROWDED):
+            yield failed(f"{one.mount} is {one.used_percent}% full now: the room of {shown} was made at its cost.")
+    for point, filesystem in now.submounts.items():
+        if point not in before.submounts:
+            verdict = failed if filesystem in ("tmpfs", "ramfs", "overlay") else unverifiable
+            yield verdict(f"{filesystem} is mounted on {point} now: what lies below it is hidden, not removed.")
+    usable = before.used_kb + max(before.free_kb, 0)
+    limit = subject.threshold_percent / 100
+    if before.filesystem == "tmpfs" and now.size_kb > before.size_kb and now.used_kb >= limit * usable > 0:
+        yield unverifiable(
+            f"{shown} was enlarged from {before.size_kb} to {now.size_kb} KB of memory and too little was removed: "
+            "whether the host can spare it is for a person to say."
+        )
+    kept = before.size_kb - before.used_kb - before.free_kb
+    left = now.size_kb - now.used_kb - now.free_kb
+    given_up = now.size_kb == before.size_kb and kept > before.size_kb // 100 and left < kept // 2
+    if given_up and now.used_kb >= limit * (now.size_kb - kept):
+        yield failed(f"The blocks of {shown} that are reserved for root were given up; too little was removed.")
+    lost = [name for name in before.top if name not in now.top]
+    if len(lost) > 1 and 2 * len(lost) > len(before.top):
+        yield unverifiable(
+            f"{len(lost)} of the {len(before.top)} directories at the top of {shown} are gone, as {lost[0]}: "
+            "whether they were needed is for a person to say."
+        )
 
 
 def _filling(subject: DiskFull, first: DiskFacts, last: DiskFacts) -> Iterator[Finding]:
@@ -308,56 +289,20 @@ def _in_fstab(mount: str, section: Section | None) -> bool:
     return any(len(row) > 1 and row[1].rstrip("/") == mount.rstrip("/") for row in rows)
 
 
-def _protected(subject: DiskFull, section: Section | None) -> tuple[PathFact, ...]:
-    found: dict[int, PathFact] = {}
-    for line in (section.text if section is not None else "").splitlines():
-        words = line.split()
-        if len(words) < 3 or not words[1].isdecimal() or int(words[1]) >= len(subject.protect):
-            continue
-        number, path = int(words[1]), subject.protect[int(words[1])]
-        if words[0] == "rw-path" and words[2] == "absent":
-            found[number] = PathFact(path=path, exists=False)
-        elif words[0] == "rw-path" and len(words) == 5 and words[3].isdecimal():
-            found[number] = PathFact(path=path, exists=True, size=int(words[3]))
-        elif words[0] == "rw-tree" and number in found and len(words) == 4:
-            found[number] = PathFact(path=path, exists=True, files=int(words[2]), kb=int(words[3]))
-    return tuple(found[number] for number in sorted(found))
+def _top(section: Section | None) -> tuple[str, ...]:
+    return tuple(visible(line) for line in (section.text if section is not None else "").splitlines() if line)
 
 
-_LINK = re.compile(r"rw-link /proc/(\d+)/fd/(\d+) (/.*)$")
-_STAT = re.compile(r"rw-stat /proc/(\d+)/fd/(\d+) (\d+) (\d+) (\d+) (\d+)$")
-_FLAGS = re.compile(r"rw-flags /proc/(\d+)/fdinfo/(\d+):flags:\s*([0-7]+)$")
-_COMM = re.compile(r"rw-comm /proc/(\d+)/comm:(.*)$")
-
-
-def _open_files(section: Section | None, device: int | None) -> tuple[OpenFile, ...]:
-    """Joins what the four calls printed; one entry per file, whoever else has it open."""
-    links: dict[tuple[str, str], str] = {}
-    flags: dict[tuple[str, str], int] = {}
-    names: dict[str, str] = {}
-    stats: dict[tuple[str, str], tuple[int, int, int, int]] = {}
-    for line in (section.text if section is not None else "").splitlines():
-        if match := _LINK.match(line):
-            links.setdefault((match[1], match[2]), match[3])
-        elif match := _STAT.match(line):
-            stats[match[1], match[2]] = (int(match[3]), int(match[4]), int(match[5]), int(match[6]))
-        elif match := _FLAGS.match(line):
-            flags[match[1], match[2]] = int(match[3], 8)
-        elif match := _COMM.match(line):
-            names.setdefault(match[1], match[2])
-    found: dict[int, OpenFile] = {}
-    for key, (at, inode, size, hard_links) in stats.items():
-        if key not in links or (device is not None and at != device):
-            continue
-        file = OpenFile(
-            pid=int(key[0]),
-            name=visible(names.get(key[0], "")) or "a process",
-            path=links[key].removesuffix(" (deleted)"),
-            device=at,
-            inode=inode,
-            size=size,
-            deleted=hard_links == 0,
-            append=bool(flags.get(key, 0) & _APPEND),
+def _others(point: str, sections: Sections, mounts: Sequence[Mount]) -> tuple[OtherDisk, ...]:
+    section = sections.get("others")
+    kinds = {mount.point: mount.filesystem for mount in mounts}
+    return tuple(
+        OtherDisk(
+            mount=visible(row.mount),
+            used_kb=row.used,
+            used_percent=row.used_percent or 0,
+            memory=kinds.get(row.mount) in ("tmpfs", "ramfs"),
         )
-        found.setdefault(inode, file)
-    return tuple(found.values())
+        for row in read_df(section.text if section is not None else "")
+        if row.mount != point
+    )
