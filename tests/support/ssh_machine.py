@@ -63,6 +63,7 @@ for user in root deployer keeper; do
   printf '%s\\n' "$KEYS" >"$home/.ssh/authorized_keys"
   chown $user: "$home/.ssh/authorized_keys"
 done
+sed -i 's/pam_unix.so/& nodelay/' /etc/pam.d/common-auth
 systemctl start systemd-user-sessions ssh # the first lets plain users in
 cat /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ecdsa_key.pub
 """
@@ -97,7 +98,10 @@ class LabSecrets:
 
     def resolve(self, reference: SecretRef) -> str:
         if reference.name not in self.values:
-            raise NotFound(f"Found no secret {reference.name!r} of client {reference.client_id!r}.")
+            raise NotFound(
+                f"Found no secret {reference.name!r} of client {reference.client_id!r}.",
+                next_step="Name one of the lab's.",
+            )
         return self.values[reference.name]
 
 

@@ -98,9 +98,10 @@ def _unreachable(target: Target, login: Login, problem: Exception, patience: Pat
             f"{problem.reason}.{login.client.said}",
             next_step="Check for a locked or expired account, or a host still booting; its sshd log says which.",
         )
-    if isinstance(problem, asyncssh.Error):
+    if isinstance(problem, (asyncssh.Error, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
+        reason = problem.reason if isinstance(problem, asyncssh.Error) else problem.strerror
         return HostUnreachable(
-            f"{_sentence(target)} ended the connection before the login: {problem.reason}.",
+            f"{_sentence(target)} ended the connection before the login: {reason}.",
             next_step="Check that an SSH server listens there, and its own log for why.",
         )
     return _no_way(target, problem, patience)
