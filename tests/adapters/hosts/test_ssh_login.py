@@ -1,4 +1,4 @@
-"""Getting in over SSH: only what the endpoint names is tried, only accepted host keys count, and every refusal says why."""
+"""Getting in over SSH: only what the endpoint names is tried, only accepted keys count, every refusal says why."""
 
 from __future__ import annotations
 
@@ -141,8 +141,11 @@ async def test_nothing_else_of_this_user_is_tried(
 async def test_a_wrong_password_is_tried_once(ssh: SshConnector, lab: SshMachine) -> None:
     count = "journalctl -u ssh -o cat | grep -c 'authentication failure' || :"
     before = int(await lab.run(count))
-    for user in (PLAIN, ASKED):
-        problem = await refused(ssh, lab.host(user, login=SshLogin.PASSWORD, credential=secret("wrong")))
+    users = (PLAIN, ASKED)
+    problems = await asyncio.gather(
+        *(refused(ssh, lab.host(user, login=SshLogin.PASSWORD, credential=secret("wrong"))) for user in users)
+    )
+    for user, problem in zip(users, problems, strict=True):
         assert f"refused user {user} with the password wrong" in problem.found
     assert int(await lab.run(count)) - before == 2
 
@@ -262,6 +265,6 @@ async def test_through_a_jump_host(ssh: SshConnector, lab: SshMachine) -> None:
         assert stranger.found.startswith("The jump host")
 
 
-def test_loading_the_connector_loads_no_ssh_library() -> None:
+async def test_loading_the_connector_loads_no_ssh_library() -> None:
     code = "import sys; from runwright.adapters.hosts.ssh import SshConnector; sys.exit('asyncssh' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
