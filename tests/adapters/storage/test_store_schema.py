@@ -27,6 +27,7 @@ NAMED = {
     *("execution_results", "review_queue", "runbooks", "learning_analyses", "step_journal", "incidents", "hosts"),
     *("clients", "activations", "approvals", "routing_rules", "executions", "events", "proposals", "trials"),
     *("escalations", "users", "sessions", "tokens", "stop_switches", "audit_log", "host_checks"),
+    *("external_executions", "questions", "run_plans"),
 }
 
 

@@ -17,7 +17,7 @@ from runwright.adapters.durable.system import (
     prepare,
     system_address,
 )
-from runwright.adapters.durable.worker import CHECK_HOST, LEARN, RUN_EXECUTION, TEST_SUBJECT
+from runwright.adapters.durable.worker import CHECK_HOST, LEARN, MAKE_PLAN, RUN_EXECUTION, TEST_SUBJECT
 from runwright.model.errors import StorageUnavailable
 
 
@@ -39,6 +39,17 @@ class DurableQueue:
             priority=priority,
         )
         await self._enqueue(options, execution_id)
+
+    async def enqueue_plan(self, plan_id: str, *, host_id: str, priority: int) -> None:
+        """Among the runs of the host: what a run leaves behind is what a plan must see."""
+        options = EnqueueOptions(
+            workflow_name=MAKE_PLAN,
+            queue_name=EXECUTIONS,
+            workflow_id=f"plan:{plan_id}",
+            queue_partition_key=host_id,
+            priority=priority,
+        )
+        await self._enqueue(options, plan_id)
 
     async def enqueue_learning(self, execution_id: str, *, take: int = 0) -> None:
         options = EnqueueOptions(workflow_name=LEARN, queue_name=LEARNING, workflow_id=f"learn:{execution_id}:{take}")

@@ -30,6 +30,7 @@ RUN_EXECUTION = "runwright.run_execution"
 LEARN = "runwright.learn"
 TEST_SUBJECT = "runwright.test_subject"
 CHECK_HOST = "runwright.check_host"
+MAKE_PLAN = "runwright.make_plan"
 
 RECOVERIES = 10_000
 """How often one workflow is taken up again after a crash before DBOS gives up on it."""
@@ -37,6 +38,10 @@ RECOVERIES = 10_000
 
 async def _checks_nothing(check_id: str) -> None:
     raise Conflict(f"Found host check {check_id}, and a worker that checks no hosts.")
+
+
+async def _plans_nothing(plan_id: str) -> None:
+    raise Conflict(f"Found plan {plan_id}, and a worker that makes no plans.")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class WorkHandlers:
     learn: Callable[[str], Awaitable[object]]
     test_subject: Callable[[str, str], Awaitable[object]]
     check_host: Callable[[str], Awaitable[object]] = _checks_nothing
+    make_plan: Callable[[str], Awaitable[object]] = _plans_nothing
 
 
 class _Running:
@@ -106,6 +112,14 @@ async def _check_host(check_id: str) -> None:
         await _call(f"host check {check_id}", lambda handlers: handlers.check_host(check_id))
 
     await DBOS.run_step_async({"name": "check"}, step)
+
+
+@DBOS.workflow(name=MAKE_PLAN, max_recovery_attempts=RECOVERIES)
+async def _make_plan(plan_id: str) -> None:
+    async def step() -> None:
+        await _call(f"plan {plan_id}", lambda handlers: handlers.make_plan(plan_id))
+
+    await DBOS.run_step_async({"name": "plan"}, step)
 
 
 class DurableWorker:

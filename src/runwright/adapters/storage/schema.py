@@ -211,6 +211,11 @@ questions = _records(
 )
 """What runs ask persons."""
 
+run_plans = _records(
+    "run_plans", *map(_column, ("client_id", "host_id", "incident_id")), listed=("client_id", "incident_id")
+)
+"""What would run, asked for with `--check`. No execution: nothing of it can be started."""
+
 step_journal = Table(
     "step_journal",
     METADATA,

@@ -22,6 +22,7 @@ from runwright.model.external import ExternalExecution
 from runwright.model.hosts import Host, HostCheck
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
+from runwright.model.plans import RunPlan
 from runwright.model.principals import Session, Token, User
 from runwright.model.proposals import Proposal
 from runwright.model.questions import Question
@@ -307,6 +308,15 @@ QUESTIONS = TableSpec(
     lambda r: r.asked_at,
 )
 
+PLANS = TableSpec(
+    schema.run_plans,
+    RunPlan,
+    "plan",
+    lambda r: {"client_id": r.client_id, "host_id": r.host_id, "incident_id": r.incident.id},
+    lambda r: r.created_at,
+    hidden=("host_id",),
+)
+
 ANALYSES = TableSpec(
     schema.learning_analyses,
     Analysis,
@@ -388,6 +398,7 @@ SPECS: tuple[TableSpec[Any], ...] = (
     EXECUTIONS,
     EXTERNALS,
     RESULTS,
+    PLANS,
     QUESTIONS,
     ANALYSES,
     PROPOSALS,

@@ -21,6 +21,7 @@ from runwright.model.external import ExternalExecution
 from runwright.model.hosts import Host, HostCheck
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
+from runwright.model.plans import RunPlan
 from runwright.model.principals import Session, Token, User
 from runwright.model.proposals import Proposal
 from runwright.model.questions import Question
@@ -104,6 +105,10 @@ class SqlTransaction:
     @cached_property
     def trials(self) -> SqlCollection[Trial]:
         return SqlCollection(self._unit, specs.TRIALS)
+
+    @cached_property
+    def plans(self) -> SqlCollection[RunPlan]:
+        return SqlCollection(self._unit, specs.PLANS)
 
     @cached_property
     def users(self) -> SqlCollection[User]:

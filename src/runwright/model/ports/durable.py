@@ -12,6 +12,10 @@ class WorkQueue(Protocol):
         """One execution per host at a time; lower priority number first. `take` tells re-queuings apart."""
         ...
 
+    async def enqueue_plan(self, plan_id: str, *, host_id: str, priority: int) -> None:
+        """Look at the host and say what would run, in turn with its executions."""
+        ...
+
     async def enqueue_learning(self, execution_id: str, *, take: int = 0) -> None:
         """Learn from a failed execution; never blocks one. `take` tells re-queuings apart."""
         ...

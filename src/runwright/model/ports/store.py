@@ -27,6 +27,7 @@ from runwright.model.external import ExternalExecution
 from runwright.model.hosts import Host, HostCheck
 from runwright.model.incidents import Escalation, Incident
 from runwright.model.lab import Trial
+from runwright.model.plans import RunPlan
 from runwright.model.principals import Session, Token, User
 from runwright.model.proposals import Proposal
 from runwright.model.questions import Question
@@ -140,6 +141,10 @@ class JournalTable(Protocol):
 
     async def entries(self, execution_id: str) -> tuple[JournalEntry, ...]: ...
 
+    async def newest_epoch(self, execution_id: str) -> int | None:
+        """The greatest epoch of any worker that journaled an intent; None where none did."""
+        ...
+
 
 class Events(Protocol):
     """What pages and terminals watch; trimmed, never the source of truth."""
@@ -237,6 +242,11 @@ class Transaction(Protocol):
     @property
     def trials(self) -> Collection[Trial]:
         """Columns: version_id, digest."""
+        ...
+
+    @property
+    def plans(self) -> Collection[RunPlan]:
+        """Columns: client_id, incident_id."""
         ...
 
     @property

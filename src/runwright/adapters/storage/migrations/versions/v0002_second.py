@@ -21,6 +21,7 @@ def upgrade() -> None:
     _external_executions()
     _questions()
     _host_checks()
+    _run_plans()
 
 
 def _external_executions() -> None:
@@ -62,6 +63,19 @@ def _host_checks() -> None:
     )
     op.create_index("ix_host_checks", "host_checks", ["created_at", "id"])
     _listed("host_checks", "client_id", "host_id")
+
+
+def _run_plans() -> None:
+    op.create_table(
+        "run_plans",
+        sa.Column("id", WORD, nullable=False),
+        *(sa.Column(name, WORD, nullable=False) for name in ("client_id", "host_id", "incident_id")),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_run_plans"),
+    )
+    op.create_index("ix_run_plans", "run_plans", ["created_at", "id"])
+    _listed("run_plans", "client_id", "incident_id")
 
 
 def _listed(table: str, *groups: str) -> None:
