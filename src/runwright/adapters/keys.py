@@ -208,9 +208,14 @@ def _refuse_if_others_write(path: Path) -> None:
 
 def _read_public(path: Path) -> tuple[str, bytes]:
     _refuse_if_others_write(path)
+    return read_public_key(path)
+
+
+def read_public_key(path: Path) -> tuple[str, bytes]:
+    """Fingerprint and 32 raw bytes of an ed25519 public key in PEM. Raises Unavailable where there is none."""
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise Unavailable(f"Found no public key in {path}.", allowed="Allowed: ed25519 in PEM.") from error
     if not isinstance(key, Ed25519PublicKey):
         raise Unavailable(f"Found another kind of key in {path}.", allowed="Allowed: ed25519 in PEM.")

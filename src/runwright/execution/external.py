@@ -116,6 +116,8 @@ def _faults(result: ExecutionResult, now: datetime) -> Iterator[Fault]:
         yield Fault(path="evidence_bundle_id", message="Found one; it is given to runs of this server alone.")
     if not result.status.final:
         yield Fault(path="status", message=f"Found {result.status.value}; allowed: a run that has ended.")
+    if result.question is not None:
+        yield Fault(path="question", message="Found one; only runs of this server ask.")
     yield from _times(result, now)
     yield from _names(result)
     yield from _steps(result)
@@ -167,6 +169,8 @@ def _steps(result: ExecutionResult) -> Iterator[Fault]:
         if (step.section.value, step.id) in seen:
             yield Fault(path=f"steps.{number}.id", message=f"Found {step.id[:60]!r} twice.")
         seen.add((step.section.value, step.id))
+        if any(attempt.stdout_artefact or attempt.stderr_artefact for attempt in step.attempts):
+            yield Fault(path=f"steps.{number}.attempts", message="Found an artefact; this server keeps its own alone.")
         if len(step.attempts) > MOST_ATTEMPTS:
             yield Fault(path=f"steps.{number}.attempts", message=f"Found over {MOST_ATTEMPTS} attempts.")
     named = result.error.step if result.error is not None else None

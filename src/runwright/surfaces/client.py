@@ -223,6 +223,10 @@ class RunwrightClient:
         """Raises NotFound until the failed run was learned from."""
         return self._record(Analysis, "GET", f"/api/executions/{execution_id}/analysis")
 
+    def evidence(self, execution_id: str) -> bytes:
+        """The signed evidence bundle of a run that has ended, as `runwright evidence verify` reads it."""
+        return self._send("GET", f"/api/executions/{execution_id}/evidence").content
+
     def cancel(self, execution_id: str) -> Execution:
         return self._record(Execution, "POST", f"/api/executions/{execution_id}/cancel", {})
 

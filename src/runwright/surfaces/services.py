@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runwright.access.service import AccessService
+from runwright.execution.evidence import EvidenceDesk
 from runwright.loop import Dispatcher
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.signing import Keyring
@@ -30,6 +31,7 @@ class Services:
     loop: Dispatcher
     inventory: Inventory
     switches: StopSwitches
+    evidence: EvidenceDesk
     checkpoint: Callable[[], Awaitable[None]]
     """Sign the heads of all audit chains into the file beside the database, if they moved."""
     engine: Callable[[], dict[str, Any]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runwright.access.audit import ChainFault, read_chain, verify_chain
@@ -12,9 +13,10 @@ from runwright.access.checkpoints import ChainHead, heads_of, make_checkpoint, o
 from runwright.access.service import AccessService
 from runwright.access.settings import AccessSettings
 from runwright.adapters.clock import SystemClock
-from runwright.adapters.keys import CheckpointFile, EnvironmentSigner, FileKeyring, FileSigner
+from runwright.adapters.keys import CheckpointFile, EnvironmentSigner, FileKeyring, FileSigner, read_public_key
 from runwright.adapters.secrets import FileSecrets, credential_of, secret_chain, variable_of
 from runwright.adapters.storage import claim_server, open_store
+from runwright.execution.evidence import EvidenceDesk
 from runwright.loop import Dispatcher, LoopWorker
 from runwright.model.audit import AuditEntry
 from runwright.model.errors import Refused
@@ -85,6 +87,11 @@ def secret_places(settings: Settings) -> Callable[[SecretRef], SecretPlaces]:
 def keyring(settings: Settings | None = None) -> FileKeyring:
     """The public keys that approvals are checked with."""
     return FileKeyring((settings or Settings()).public_keys_dir)
+
+
+def public_key(path: Path) -> tuple[str, bytes]:
+    """Fingerprint and raw bytes of a public key in PEM. Raises Unavailable where there is none."""
+    return read_public_key(path)
 
 
 def signer(settings: Settings) -> FileSigner | EnvironmentSigner:
@@ -191,6 +198,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 loop=Dispatcher(store, clock, queue),
                 inventory=Inventory(store, clock, queue, secret_places(settings)),
                 switches=StopSwitches(store, clock),
+                evidence=EvidenceDesk(store, key, ring),
                 checkpoint=_Checkpoints(store, clock, key, _checkpoint_file(settings)),
                 engine=lambda: engine_status(settings),
             )

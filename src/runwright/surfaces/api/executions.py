@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from runwright.access.permissions import Permission
+from runwright.execution.evidence import MEDIA_TYPE, bundle_id
 from runwright.model.diagnoses import Analysis
 from runwright.model.errors import NotFound
 from runwright.model.executions import Execution, ExecutionResult, ExecutionStatus
@@ -90,6 +91,21 @@ async def analysis(request: Request, execution_id: str, caller: Reader) -> Analy
     if not page.items:
         raise NotFound(f"Found no analysis of execution {execution_id}.")
     return page.items[0]
+
+
+@router.get(
+    "/{execution_id}/evidence",
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "The signed bundle."}},
+    summary="Signed evidence of a run that has ended.",
+)
+async def evidence(request: Request, execution_id: str, caller: Reader) -> Response:
+    """The same run always gives the same bytes but for the key that signs. `runwright evidence verify` checks it."""
+    async with services(request).store.reading() as tx:
+        await _check_seen(tx, caller, execution_id)
+    data = await services(request).evidence.export(execution_id)
+    headers = {"Content-Disposition": f'attachment; filename="{bundle_id(execution_id)}.jsonl"'}
+    return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
 @router.post("/{execution_id}/cancel", status_code=202, summary="Ask a run to stop.")

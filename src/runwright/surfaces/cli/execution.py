@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,6 +66,30 @@ def show(execution_id: str, json_: Json = False) -> None:
         )
         for signal in diagnosis.signals:
             say(f"  {signal.kind.value} at {signal.place}: {signal.excerpt}")
+
+
+@app.command()
+def export(
+    execution_id: str,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file; named after the bundle if left out.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Write the signed evidence of a run that has ended. `runwright evidence verify` checks it anywhere."""
+    from runwright.model.ids import sha256
+    from runwright.surfaces.cli.files import write_bytes
+
+    with connect() as server:
+        data = server.evidence(execution_id)
+    path = output or Path(f"evidence-{execution_id}.jsonl")
+    write_bytes(path, data)
+    if str(path) == "-":
+        return
+    if json_:
+        print_json({"execution_id": execution_id, "file": str(path), "bytes": len(data), "sha256": sha256(data)})
+    else:
+        say(f"{path}: {len(data)} bytes")
 
 
 @app.command()

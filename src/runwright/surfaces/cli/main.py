@@ -13,6 +13,7 @@ from runwright import __version__
 from runwright.surfaces.cli import (
     access,
     audit,
+    evidence,
     execution,
     incident,
     inventory,
@@ -48,11 +49,12 @@ def _root(
     """Options before the command."""
 
 
-for module in (server, text, incident):
+for module in (server, text, incident, evidence):
     module.add_commands(app)
 for name, group in (
     ("incident", incident.app),
     ("execution", execution.app),
+    ("evidence", evidence.app),
     ("runbook", runbook.app),
     ("review", review.app),
     ("learn", learn.app),
