@@ -182,6 +182,11 @@ async def ip(*words: str, inside: int | None = None) -> str:
     return await _command(*argv)
 
 
+async def tc(interface: str, verb: str, *words: str) -> None:
+    """Shape what goes out of an interface of this host, by tc(8). Raises NoLink with its words."""
+    await _command("tc", "qdisc", verb, "dev", interface, "root", *words)
+
+
 async def _command(*argv: str) -> str:
     done = await asyncio.create_subprocess_exec(
         *argv,

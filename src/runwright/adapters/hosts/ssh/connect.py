@@ -29,7 +29,7 @@ class Patience:
     """Of silence, before the server is asked for a sign of life; MISSED + 1 times this is the limit."""
     idle: float = 60.0
     """That an unused connection is kept."""
-    queue: float = 2.0
+    queue: float = 1.0
     """That a shell is waited for in a connection whose server gives no more, before a second one is made."""
 
 

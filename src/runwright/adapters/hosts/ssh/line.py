@@ -15,12 +15,16 @@ from runwright.model.errors import HostUnreachable
 
 SHELLS = 10
 """sshd's MaxSessions, unless it is configured otherwise; a lower limit is learned when it refuses."""
-OPEN_SECONDS = 15.0
+OPEN_SECONDS = 30.0
 """How long a server may take to open a channel before its connection is taken for dead."""
 
 
 class Full(Exception):
     """The server opens no further shell in this connection until another one has ended."""
+
+
+class Gone(HostUnreachable):
+    """The connection ended before a shell was opened in it: nothing was started."""
 
 
 class Line:
@@ -119,17 +123,17 @@ class Line:
         except TimeoutError as problem:
             self.connection.abort()
             raise HostUnreachable(f"The server did not open a channel within {OPEN_SECONDS:g} s.") from problem
-        except asyncssh.ChannelOpenError as problem:
+        except (asyncssh.Error, OSError) as problem:
+            if not self.alive or not isinstance(problem, asyncssh.ChannelOpenError):
+                raise Gone(f"The connection was lost: {problem}.") from problem
             others = self._used - 1
-            if self.alive and others > 0 and problem.code != OPEN_REQUEST_SESSION_FAILED:
+            if others > 0 and problem.code != OPEN_REQUEST_SESSION_FAILED:
                 self._limit = min(self._limit, others)
                 raise Full from problem
             raise HostUnreachable(
                 f"The server opens no shell: {problem.reason}.",
                 next_step="Check MaxSessions and ForceCommand in its sshd_config.",
             ) from problem
-        except (asyncssh.Error, OSError) as problem:
-            raise HostUnreachable(f"The connection was lost: {problem}.") from problem
         return shell
 
     def _gone(self, shell: ShellChannel) -> None:

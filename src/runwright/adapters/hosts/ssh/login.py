@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -36,9 +36,9 @@ class LoginClient(asyncssh.SSHClient):
         self.accepted = False
         self.said = ""
         """The server's banner as a sentence, for messages."""
-        self.lost = asyncio.Event()
-        self.why = ""
-        """What ended the connection."""
+        self.lost = False
+        """The connection has ended, for whatever reason."""
+        self.on_lost: Callable[[], None] = lambda: None
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         self.offered = key
@@ -73,8 +73,8 @@ class LoginClient(asyncssh.SSHClient):
         return None if password is None else [password]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.why = str(exc or "")
-        self.lost.set()
+        self.lost = True
+        self.on_lost()
 
 
 @dataclass(frozen=True)

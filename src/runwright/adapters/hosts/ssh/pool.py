@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from runwright.adapters.hosts.ssh.channel import ShellChannel
 from runwright.adapters.hosts.ssh.connect import Patience, Target, connect
-from runwright.adapters.hosts.ssh.line import Full, Line
+from runwright.adapters.hosts.ssh.line import Full, Gone, Line
 from runwright.model.errors import HostUnreachable
 from runwright.model.hosts import SshConnection, SshEndpoint
 from runwright.model.ports.secrets import SecretSource
@@ -32,7 +32,6 @@ class Way:
         self._freed = asyncio.Event()
         self._users = 0
         self._idle: asyncio.TimerHandle | None = None
-        self._watchers: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -55,12 +54,17 @@ class Way:
 
     async def start(self, argv: Sequence[str], stdin: bytes, hostname: str, *, jump: bool = False) -> ShellChannel:
         """A program on the server, in whichever connection has room. Raises HostUnreachable, HostKeyRefused."""
+        again = True
         while True:
             line = await self.line(hostname, jump=jump)
             try:
                 return await line.start(argv, stdin)
             except Full:
                 continue
+            except Gone:
+                if not again:
+                    raise
+                again = False
 
     async def line(self, hostname: str, *, jump: bool = False) -> Line:
         """A live connection with room. `hostname` is for messages. Raises HostUnreachable, HostKeyRefused."""
@@ -93,29 +97,28 @@ class Way:
             task.exception()  # all who wait may have been cancelled: it is seen all the same
 
     async def _new_line(self, target: Target) -> None:
-        if self._via is None:
-            connection, client = await connect(target, self._secrets, self._patience)
+        with ExitStack() as holds:
+            through = None
+            if self._via is not None:
+                holds.enter_context(self._via.held())
+                through = (await self._via.line(target.hostname, jump=True)).connection
+            connection, client = await connect(target, self._secrets, self._patience, through)
             line = Line(connection, self._freed.set)
-            watcher = asyncio.ensure_future(self._watch(line, client.lost))
-        else:
-            hold = self._via.held()
-            hold.__enter__()
-            try:
-                through = await self._via.line(target.hostname, jump=True)
-                connection, client = await connect(target, self._secrets, self._patience, through.connection)
-            except BaseException:
-                hold.__exit__(None, None, None)
-                raise
-            line = Line(connection, self._freed.set)
-            watcher = asyncio.ensure_future(self._watch(line, client.lost))
-            watcher.add_done_callback(lambda _: hold.__exit__(None, None, None))
-        self._lines.append(line)
-        self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
+            # the jump host's connection is in use for as long as this one lives
+            releases = holds.pop_all()
 
-    async def _watch(self, line: Line, lost: asyncio.Event) -> None:
-        await lost.wait()
-        line.lost()
+        def lost() -> None:
+            line.lost()
+            releases.close()
+
+        client.on_lost = lost
+        if client.lost:
+            lost()
+            raise HostUnreachable(
+                f"{target} ended the connection right after the login.",
+                next_step="Check the limits on logins of that user; the host's sshd log says why.",
+            )
+        self._lines.append(line)
 
     async def close(self) -> None:
         """Let go of every connection. What runs on the host goes on."""
@@ -130,7 +133,6 @@ class Way:
             line.close()
         for line in lines:
             await line.closed()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
 
 
 class Pool:
