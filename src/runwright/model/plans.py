@@ -120,8 +120,6 @@ class PlanReport(OpenRecord):
     state: HostState | None = None
     verification: Verification | None = None
     """The verifier's verdict now: `failed` means that the incident is there."""
-    held: str = ""
-    """The stop switch that would hold the run before its first step."""
     error: ExecutionError | None = None
     created_at: Moment
     completed_at: Moment | None = None

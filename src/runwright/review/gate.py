@@ -19,6 +19,7 @@ from runwright.model.audit import SYSTEM_CHAIN
 from runwright.model.clients import client_scope
 from runwright.model.errors import Conflict, GateReason, GateRefused, Held
 from runwright.model.executions import Execution, StepIntent
+from runwright.model.incidents import Incident
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.signing import Keyring
 from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
@@ -76,13 +77,18 @@ class ApprovalGate:
     ) -> tuple[Execution, LoadedRunbook]:
         """All checks. The stop switch comes last: held means that nothing else is wrong."""
         execution = await tx.executions.find(execution_id, client=EVERY_CLIENT)
+        plan = await tx.plans.find(execution_id, client=EVERY_CLIENT) if execution is None else None
+        if plan is not None and intent is not None:
+            raise refuse(GateReason.UNKNOWN_EXECUTION, f"an intent of plan {execution_id!r}, of which nothing is run")
+        execution = plan.execution if plan is not None else execution
         if execution is None:
             raise refuse(GateReason.UNKNOWN_EXECUTION, f"no execution {execution_id!r}")
         checks.check_execution(execution, execution_id, intent)
         person, machine = await self._requester(tx, execution)
         await self._check_host(tx, execution, person=person)
         loaded = await self._check_version(tx, execution)
-        await self._check_route(tx, execution, named=person or machine)
+        unreported = plan.incident if plan is not None and not plan.reported else None
+        await self._check_route(tx, execution, unreported, named=person or machine)
         await _check_switches(tx, execution)
         return execution, loaded
 
@@ -105,9 +111,14 @@ class ApprovalGate:
         checks.check_version_approval(statement, activation, loaded)
         return loaded
 
-    async def _check_route(self, tx: Transaction, execution: Execution, *, named: bool) -> None:
-        """`named`: whether a person or a machine asked for the run and so may have named the runbook."""
-        incident = await tx.incidents.find(execution.incident_id, client=EVERY_CLIENT)
+    async def _check_route(
+        self, tx: Transaction, execution: Execution, unreported: Incident | None, *, named: bool
+    ) -> None:
+        """`named`: whether a person or a machine asked for the run and so may have named the runbook.
+
+        `unreported`: the incident of a plan for one that is not in the store.
+        """
+        incident = unreported or await tx.incidents.find(execution.incident_id, client=EVERY_CLIENT)
         if incident is None:
             raise refuse(GateReason.UNKNOWN_INCIDENT, f"no incident {execution.incident_id!r}")
         checks.check_incident(execution, incident)
@@ -136,10 +147,11 @@ class ApprovalGate:
         action = "gate.tampered" if refused.reason.tampering else "gate.refuse"
         async with self._store.transaction() as tx:
             try:
-                execution = await tx.executions.find(execution_id, client=EVERY_CLIENT)
-                chained = execution and await tx.clients.find(execution.client_id, client=EVERY_CLIENT)
+                asked = await tx.executions.find(execution_id, client=EVERY_CLIENT)
+                asking = asked or await tx.plans.find(execution_id, client=EVERY_CLIENT)
+                chained = asking and await tx.clients.find(asking.client_id, client=EVERY_CLIENT)
             except ValidationError:
-                execution, chained = None, None
+                chained = None
             chain = chained.id if chained else SYSTEM_CHAIN
             await record(tx, self._clock, ENGINE, action, execution_id, chain=chain, reason=refused.reason.value)
 
@@ -184,10 +196,10 @@ async def _check_switches(tx: Transaction, execution: Execution) -> None:
 
 async def _fence(tx: Transaction, intent: StepIntent, epoch: int) -> None:
     """Refuse a worker that is known to be old, by the execution or, if that was turned back, by the journal."""
-    newest = max((entry.intent.epoch for entry in await tx.journal.entries(intent.execution_id)), default=epoch)
-    if max(newest, epoch) > intent.epoch:
+    newest = max(await tx.journal.newest_epoch(intent.execution_id) or epoch, epoch)
+    if newest > intent.epoch:
         raise Conflict(
-            f"Found epoch {max(newest, epoch)} at work on {intent.execution_id}, newer than {intent.epoch}.",
+            f"Found epoch {newest} at work on {intent.execution_id}, newer than {intent.epoch}.",
             allowed="Allowed: the newest worker alone.",
             next_step="Stop here: the other worker goes on.",
         )
