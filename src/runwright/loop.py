@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from runwright.access.permissions import Permission, require
 from runwright.execution.external import Received, differing, receive
 from runwright.execution.kill_points import KillPoint, reached
+from runwright.execution.questions import answer_open, expire_due, waited_for, withdraw
 from runwright.execution.service import ExecutionService
 from runwright.incidents.intake import accept
 from runwright.incidents.recurrence import too_often
@@ -123,13 +124,46 @@ class Dispatcher:
         await self._enqueue(execution, incident)
         return execution
 
+    async def answer(
+        self, principal: Principal, execution_id: str, value: object, *, question_id: str | None = None
+    ) -> Execution:
+        """A person answers what a run waits for, and it goes on. Raises as `execution.questions.answer_open`."""
+        try:
+            execution = await answer_open(
+                self.store, self.clock, principal, execution_id, value, question_id=question_id
+            )
+        except Conflict:
+            await self._expire_questions()
+            raise
+        await self._enqueue_again(execution)
+        return execution
+
+    async def _expire_questions(self) -> int:
+        """Runs whose question nobody answered in time go on without an answer."""
+        free = await expire_due(self.store, self.clock)
+        for execution in free:
+            await self._enqueue_again(execution)
+        return len(free)
+
+    async def _enqueue_again(self, execution: Execution) -> None:
+        async with self.store.reading() as tx:
+            incident = await tx.incidents.get(execution.incident_id, client=EVERY_CLIENT)
+        await self._enqueue(execution, incident)
+
     async def cancel(self, principal: Principal, execution_id: str, *, client: str = EVERY_CLIENT) -> Execution:
-        """Ask a run to stop: its process tree is ended and nothing further starts."""
+        """Ask a run to stop: its process tree is ended and nothing further starts. One that waits ends at once."""
         async with self.store.transaction() as tx:
             execution = await tx.executions.get(execution_id, client=client)
             require(principal, Permission.RUN, execution.client_id)
             if execution.status.final:
                 raise Conflict(f"Found execution {execution.id} {execution.status.value}: it has ended already.")
+            question = await waited_for(tx, execution)
+            known = await tx.executions.result(execution.id, client=execution.client_id)
+            if question is not None and known is not None:
+                await self._audit(tx, execution.client_id, principal.id, "execution.cancel", execution.id)
+                done, ended = await withdraw(tx, execution, question, known, principal.id, self.clock.now())
+                await self._settle(tx, ended)
+                return done
             asked = execution.model_copy(update={"cancel_requested_at": self.clock.now()})
             await tx.executions.replace(execution, asked)
             await self._audit(tx, execution.client_id, principal.id, "execution.cancel", execution.id)
@@ -212,10 +246,12 @@ class Dispatcher:
                 where={"status": (ExecutionStatus.PENDING.value, ExecutionStatus.RUNNING.value)},
                 limit=500,
             )
-            waiting = [(item, await tx.incidents.get(item.incident_id, client=EVERY_CLIENT)) for item in page.items]
+            # What waits for a person is in no queue, and is put back by its answer.
+            queued = [item for item in page.items if item.waiting_for is None]
+            waiting = [(item, await tx.incidents.get(item.incident_id, client=EVERY_CLIENT)) for item in queued]
         for execution, incident in waiting:
             await self._enqueue(execution, incident)
-        return len(waiting)
+        return len(waiting) + await self._expire_questions()
 
     async def _dispatch(
         self, tx: Transaction, incident: Incident, host: Host, principal: Principal, *, asked: bool
@@ -284,6 +320,24 @@ class Dispatcher:
         await self._audit(tx, incident.client_id, ENGINE.id, "incident.escalate", incident.id, reason=reason.value)
         return now
 
+    async def _settle(self, tx: Transaction, result: ExecutionResult) -> None:
+        """What the verdict means for the incident."""
+        incident = await tx.incidents.get(result.incident.id, client=result.client_id)
+        if incident.status is not IncidentStatus.RUNNING:
+            return
+        if result.status is ExecutionStatus.SUCCESS:
+            resolved = incident.model_copy(
+                update={
+                    "status": IncidentStatus.RESOLVED,
+                    "resolved_at": self.clock.now(),
+                    "resolved_by": result.execution_id,
+                }
+            )
+            await tx.incidents.replace(incident, resolved)
+            await self._audit(tx, incident.client_id, ENGINE.id, "incident.resolve", incident.id)
+        else:
+            await self._escalate(tx, incident, _ESCALATE[result.status], _why(result), execution_id=result.execution_id)
+
     async def _enqueue(self, execution: Execution, incident: Incident) -> None:
         # A run that a crash left behind is taken once more for each worker that had it (`epoch`).
         await self.queue.enqueue_execution(
@@ -337,33 +391,15 @@ class LoopWorker(Dispatcher):
                     ),
                 )
         result = await self.executions.run(execution_id)
-        await self._settle(result)
+        if not result.status.final:
+            return result  # it waits for a person, and holds nothing
+        async with self.store.transaction() as tx:
+            await self._settle(tx, result)
         reached(KillPoint.AFTER_SETTLE, execution_id)
         if result.status in LEARN_FROM:
             await self.queue.enqueue_learning(execution_id)
             reached(KillPoint.AFTER_LEARNING_QUEUED, execution_id)
         return result
-
-    async def _settle(self, result: ExecutionResult) -> None:
-        """What the verdict means for the incident."""
-        async with self.store.transaction() as tx:
-            incident = await tx.incidents.get(result.incident.id, client=result.client_id)
-            if incident.status is not IncidentStatus.RUNNING:
-                return
-            if result.status is ExecutionStatus.SUCCESS:
-                resolved = incident.model_copy(
-                    update={
-                        "status": IncidentStatus.RESOLVED,
-                        "resolved_at": self.clock.now(),
-                        "resolved_by": result.execution_id,
-                    }
-                )
-                await tx.incidents.replace(incident, resolved)
-                await self._audit(tx, incident.client_id, ENGINE.id, "incident.resolve", incident.id)
-            else:
-                await self._escalate(
-                    tx, incident, _ESCALATE[result.status], _why(result), execution_id=result.execution_id
-                )
 
     async def learn(self, execution_id: str) -> Learned | None:
         """From a failed run to an item in the review queue, or to the reason why there is none.

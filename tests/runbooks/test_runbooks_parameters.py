@@ -10,7 +10,7 @@ from runwright.model.documents import RunbookDocument
 from runwright.model.errors import InvalidInput
 from runwright.model.hosts import SecretRef
 from runwright.runbooks.load import load_runbook
-from runwright.runbooks.parameters import ResolvedParameters, answer, resolve, scalar
+from runwright.runbooks.parameters import ResolvedParameters, answer_to, resolve, scalar
 from runwright.runbooks.patterns import matches, problem_of
 
 
@@ -77,11 +77,15 @@ def test_an_answered_one_is_not_missing_before_it_is_asked() -> None:
     steps = "  - {id: q, ask: {question: 'Which?', parameter: which}}\n"
     document = _document("  which: {type: string, enum: [a, b], from: caller}\n", steps)
     assert resolve(document, subject={}, host={}, given={}, client_id=None).absent == ("which",)
-    assert answer(document, "which", "a") == "a"
+    assert answer_to("which", document.parameters["which"], "a") == "a"
     with pytest.raises(InvalidInput, match="one of a, b"):
-        answer(document, "which", "c")
-    with pytest.raises(InvalidInput, match="nope"):
-        answer(document, "nope", "c")
+        answer_to("which", document.parameters["which"], "c")
+
+
+def test_a_secret_is_no_answer() -> None:
+    document = _document("  token: {type: secret, from: secret.API_TOKEN}\n")
+    with pytest.raises(InvalidInput, match="never asked for"):
+        answer_to("token", document.parameters["token"], "c")
 
 
 def test_secrets_stay_references() -> None:

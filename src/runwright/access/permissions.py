@@ -18,6 +18,7 @@ class Permission(StrEnum):
     MANAGE_HOSTS = "hosts.manage"
     READ_EXECUTIONS = "executions.read"
     RUN = "executions.run"
+    ANSWER = "executions.answer"
     REPORT_EXECUTION = "executions.report"
     READ_RUNBOOKS = "runbooks.read"
     AUTHOR_RUNBOOKS = "runbooks.author"
@@ -46,6 +47,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.MANAGE_HOSTS: frozenset({_A}),
     Permission.READ_EXECUTIONS: _READERS,
     Permission.RUN: frozenset({_O, _A}),
+    Permission.ANSWER: frozenset({_O, _A}),
     Permission.REPORT_EXECUTION: frozenset({_R, _O, _A}),
     Permission.READ_RUNBOOKS: _READERS,
     Permission.AUTHOR_RUNBOOKS: frozenset({_W, _A}),

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from runwright.execution.commands import step_command
-from runwright.execution.context import RunContext
+from runwright.execution.context import HEED_INTERVAL, Interruption, RunContext
+from runwright.execution.frame import Frame, attempt_id, find_step
 from runwright.execution.kill_points import KillPoint, reached
-from runwright.model.documents import RunbookDocument, Step
-from runwright.model.errors import GateReason, GateRefused, InvalidInput, NotFound, Refused, StorageUnavailable
+from runwright.model.documents import Step
+from runwright.model.errors import InvalidInput, NotFound, Refused
 from runwright.model.executions import AttemptRecord, EventKind, JournalEntry, Section, StepIntent
-from runwright.model.ports.hosts import AttemptState, OutputSink, StopReport
+from runwright.model.ports.hosts import AttemptState, Command, OutputSink, StopReport
 
-CANCEL_INTERVAL = 0.5
-"""Seconds between two looks at the cancel request while an attempt runs."""
 LIVE_OUTPUT_LIMIT = 64_000
 """Characters of one attempt shown live; all of it is in the outcome."""
 GRACE = 5.0
@@ -26,11 +25,12 @@ GRACE = 5.0
 
 @dataclass(frozen=True)
 class Attempted:
-    """What came of an attempt. `stopped` is set when a cancel ended it."""
+    """What came of an attempt. `stopped` is set when a cancel ended it, or a stop switch: then it is `held`."""
 
     intent: StepIntent
     outcome: AttemptRecord
     stopped: StopReport | None = None
+    held: bool = False
 
 
 class NotStarted(Exception):
@@ -42,58 +42,77 @@ class NotStarted(Exception):
         super().__init__(reason)
 
 
-def attempt_id(execution_id: str, section: Section, step_id: str, number: int) -> str:
-    """The id that the host's supervisor knows an attempt by; the same after any crash."""
-    return f"{execution_id}.{section.value}.{step_id}.{number}"
+def intend(context: RunContext, frame: Frame, section: Section, step: Step, number: int) -> StepIntent:
+    """What is to be journaled before the attempt; not written yet."""
+    execution_id, path = context.request.execution_id, frame.path(step)
+    acts = step.call is None and step.ask is None
+    return StepIntent(
+        execution_id=execution_id,
+        epoch=context.request.epoch,
+        section=section,
+        step_id=path,
+        attempt=number,
+        attempt_id=attempt_id(execution_id, section, path, number),
+        idempotent=step.is_idempotent or not acts,
+        at=context.clock.now(),
+        on_host=acts,
+    )
 
 
-def find_step(document: RunbookDocument, section: Section, step_id: str) -> Step:
-    """The step in the document that the gate returned for this very attempt."""
-    steps = document.rollback if section is Section.ROLLBACK else document.steps
-    for step in steps:
-        if step.id == step_id:
-            return step
-    raise GateRefused(f"Found no step {step_id} in the admitted version.", reason=GateReason.CONTENT)
+def place_of(intent: StepIntent) -> str:
+    """Which part of the run an intent is of, as kill points name it."""
+    return f"{intent.section.value}:{intent.step_id}"
 
 
-async def perform(context: RunContext, section: Section, step: Step, number: int) -> Attempted:
+async def admitted_step(
+    context: RunContext, frame: Frame, section: Section, step: Step, number: int
+) -> tuple[StepIntent, Step]:
+    """Ask the gate, which journals the intent; and the step as it stands in what the gate returned."""
+    intent = intend(context, frame, section, step, number)
+    reached(KillPoint.BEFORE_INTENT, intent.execution_id, place_of(intent))
+    admitted = await context.admit(intent, step=intent.step_id)
+    reached(KillPoint.AFTER_INTENT, intent.execution_id, place_of(intent))
+    current = find_step(admitted, section, intent.step_id)
+    await context.emit(
+        EventKind.STEP_STARTED, section=section.value, step=intent.step_id, step_kind=step.kind.value, attempt=number
+    )
+    return intent, current
+
+
+async def perform(context: RunContext, frame: Frame, section: Section, step: Step, number: int) -> Attempted:
     """Ask the gate, which journals the intent, and run what it returned.
 
     Raises NotPossible and InvalidInput before anything is journaled, NotStarted after it; GateRefused;
     HostUnreachable with the outcome unknown.
     """
-    request = context.request
-    step_command(step, context.parameters, become=request.become)
-    intent = StepIntent(
-        execution_id=request.execution_id,
-        epoch=request.epoch,
-        section=section,
-        step_id=step.id,
-        attempt=number,
-        attempt_id=attempt_id(request.execution_id, section, step.id, number),
-        idempotent=step.is_idempotent,
-        at=context.clock.now(),
-    )
-    place = f"{section.value}:{step.id}"
-    reached(KillPoint.BEFORE_INTENT, request.execution_id, place)
-    admitted = await context.admit(intent, step=step.id)
-    reached(KillPoint.AFTER_INTENT, request.execution_id, place)
-    current = find_step(admitted.document, section, step.id)
-    command = step_command(current, context.parameters, become=request.become)
-    await context.emit(
-        EventKind.STEP_STARTED, section=section.value, step=step.id, step_kind=step.kind.value, attempt=number
-    )
-    sink = _live_output(context, section, step.id, number)
+    _command(context, frame, step)
+    intent, current = await admitted_step(context, frame, section, step, number)
+    command = _command(context, frame, current)
+    sink = _live_output(context, section, intent.step_id, number)
     run = context.session.run_attempt(intent.attempt_id, command, sink)
     try:
-        outcome, stopped = await _watched(context, intent.attempt_id, run)
+        found = await _watched(context, intent, run, waits=_only_waits(current))
     except (InvalidInput, NotFound, Refused) as error:
         raise NotStarted(intent, str(error)) from error
-    reached(KillPoint.BEFORE_OUTCOME, request.execution_id, place)
-    return Attempted(intent, outcome.model_copy(update={"attempt": number}), stopped)
+    reached(KillPoint.BEFORE_OUTCOME, intent.execution_id, place_of(intent))
+    return found
 
 
-async def adopt(context: RunContext, step: Step, entry: JournalEntry) -> Attempted | None:
+def _command(context: RunContext, frame: Frame, step: Step) -> Command:
+    """The step's command, within what is left of the time of the call that it is part of."""
+    command = step_command(step, frame.resolved, become=frame.become)
+    if frame.ends_at is None:
+        return command
+    left = max(frame.ends_at - context.clock.monotonic(), 0.1)
+    return command.model_copy(update={"timeout": min(command.timeout, left)})
+
+
+def _only_waits(step: Step) -> bool:
+    """Whether it may be ended and begun again at any time: it changes nothing."""
+    return step.wait_for is not None and step.is_idempotent
+
+
+async def adopt(context: RunContext, frame: Frame, step: Step, entry: JournalEntry) -> Attempted | None:
     """What the host's supervisor knows of an intent without outcome.
 
     None if it never saw the attempt, which is buried then: a worker that was only stalled between its intent and
@@ -101,47 +120,44 @@ async def adopt(context: RunContext, step: Step, entry: JournalEntry) -> Attempt
     """
     intent = entry.intent.model_copy(update={"epoch": context.request.epoch})
     status = await context.session.attempt_status(intent.attempt_id, bury=True)
-    reached(KillPoint.IN_RECOVERY, intent.execution_id, f"{intent.section.value}:{step.id}")
-    stopped: StopReport | None = None
+    reached(KillPoint.IN_RECOVERY, intent.execution_id, place_of(intent))
     if status.state is AttemptState.RUNNING:
         used = (context.clock.now() - intent.at).total_seconds()
-        bound = step_command(step, context.parameters, become=context.request.become).timeout
-        wait = context.session.wait_attempt(intent.attempt_id, max(bound - used, GRACE))
-        outcome, stopped = await _watched(context, intent.attempt_id, wait)
-    elif status.state is AttemptState.FINISHED and status.outcome is not None:
-        outcome = status.outcome
-    else:
-        return None
-    return Attempted(intent, outcome.model_copy(update={"attempt": intent.attempt}), stopped)
+        wait = context.session.wait_attempt(
+            intent.attempt_id, max(_command(context, frame, step).timeout - used, GRACE)
+        )
+        return await _watched(context, intent, wait, waits=_only_waits(step))
+    if status.state is AttemptState.FINISHED and status.outcome is not None:
+        return Attempted(intent, status.outcome.model_copy(update={"attempt": intent.attempt}))
+    return None
 
 
 async def _watched(
-    context: RunContext, running_id: str, work: Coroutine[Any, Any, AttemptRecord]
-) -> tuple[AttemptRecord, StopReport | None]:
-    """Wait for an attempt; end its whole tree when the run is cancelled.
+    context: RunContext, intent: StepIntent, work: Coroutine[Any, Any, AttemptRecord], *, waits: bool
+) -> Attempted:
+    """Wait for an attempt; end its whole tree when the run is cancelled, or held while it only `waits`.
 
     A database that is away says nothing of a cancel, and the attempt goes on: ending it would leave half an effect.
     """
     task = asyncio.ensure_future(work)
     stopped: StopReport | None = None
+    held = False
     try:
         while True:
-            done, _ = await asyncio.wait({task}, timeout=CANCEL_INTERVAL)
+            done, _ = await asyncio.wait({task}, timeout=HEED_INTERVAL)
             if done:
-                return task.result(), stopped
-            if stopped is None and await _cancel_asked(context):
-                stopped = await context.session.stop_attempt(running_id)
+                outcome = task.result().model_copy(update={"attempt": intent.attempt})
+                return Attempted(intent, outcome, stopped, held)
+            if stopped is not None:
+                continue
+            wanted = await context.interruption()
+            if wanted is Interruption.CANCEL or (wanted is Interruption.STOP and waits):
+                held = wanted is Interruption.STOP
+                stopped = await context.session.stop_attempt(intent.attempt_id)
     finally:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-
-
-async def _cancel_asked(context: RunContext) -> bool:
-    try:
-        return await context.is_cancelled()
-    except StorageUnavailable:
-        return False
 
 
 def _live_output(context: RunContext, section: Section, step_id: str, number: int) -> OutputSink:

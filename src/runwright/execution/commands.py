@@ -42,7 +42,7 @@ def script(name: str) -> str:
 def step_command(step: Step, resolved: ResolvedParameters, *, become: bool) -> Command:
     """The supervised command of a step that acts on the host.
 
-    Raises NotPossible for `call` and `ask`, which act through the gate and a person, and for values
+    Raises NotPossible for `call` and `ask`, which act through other steps and a person, and for values
     that do not fit their field.
     """
     become = step.become if step.become is not None else become
@@ -54,16 +54,8 @@ def step_command(step: Step, resolved: ResolvedParameters, *, become: bool) -> C
         text, given = script("http"), _http(step.http, resolved)
     elif step.wait_for is not None:
         return _wait_for(step, step.wait_for, resolved, become)
-    elif step.call is not None:
-        raise NotPossible(
-            "A call of another runbook is not possible yet.",
-            next_step=f"Write the steps of {step.call.runbook} into this runbook, or route the incident to it.",
-        )
     else:
-        raise NotPossible(
-            "The step asks a person, and nobody is asked during a run yet.",
-            next_step="The incident goes to a person; answer there, and start the run again with the answer given.",
-        )
+        raise NotPossible(f"Step {step.id} is a {step.kind.value}, which is no command on a host.")
     return Command(text=text, parameters=given, timeout=step.timeout, become=become)
 
 
@@ -130,8 +122,13 @@ def _wait_for(step: Step, wait: WaitFor, resolved: ResolvedParameters, become: b
         # The text is the author's, approved with the version; its parameters stay variables of the environment.
         given = resolved.environment() | given | {"rw_kind": "run", "rw_value": wait.run or ""}
     secrets = dict(resolved.secrets) if wait.run is not None else {}
-    timeout = max(step.timeout, wait.for_ + WAIT_MARGIN)
+    timeout = wait_timeout(step.timeout, wait)
     return Command(text=script("wait_for"), parameters=given, secrets=secrets, timeout=timeout, become=become)
+
+
+def wait_timeout(timeout: float, wait: WaitFor) -> float:
+    """Seconds that an attempt of a `wait_for` gets: never less than it is to wait."""
+    return max(timeout, wait.for_ + WAIT_MARGIN)
 
 
 def _text(written: str | int, resolved: ResolvedParameters) -> str:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, TypeVar
 
 from runwright.execution.request import RunRequest
 from runwright.model.admission import AdmittedRunbook
-from runwright.model.errors import GateReason, GateRefused, Held
+from runwright.model.errors import GateReason, GateRefused, Held, StorageUnavailable
 from runwright.model.executions import Event, EventKind, ExecutionStatus, StepIntent
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.gate import Gate, Journal
 from runwright.model.ports.hosts import HostSession
-from runwright.runbooks.parameters import ResolvedParameters
+from runwright.model.questions import Question
+
+T = TypeVar("T")
 
 HOLD_INTERVAL = 1.0
 """Seconds between two questions to a gate that holds the run."""
+HEED_INTERVAL = 0.5
+"""Seconds between two looks for a cancel or a stop switch while something is under way on the host."""
+
+
+class Interruption(Enum):
+    """What a person wants of a run that is under way."""
+
+    CANCEL = "cancel"
+    STOP = "stop"
 
 
 class RunEnd(Exception):
@@ -28,6 +42,14 @@ class RunEnd(Exception):
         super().__init__(message)
 
 
+class Waits(Exception):
+    """The run can go on only when a person has answered; until then it holds neither worker nor host."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        super().__init__(question.text)
+
+
 class RunContext:
     """One run's ports. `admit` is the only way to a document."""
 
@@ -38,15 +60,8 @@ class RunContext:
         self.journal = journal
         self.session = session
         self.clock = clock
-        self.resolved: ResolvedParameters | None = None
         self._gate = gate
-
-    @property
-    def parameters(self) -> ResolvedParameters:
-        """The run's parameters, resolved once after the first admission."""
-        if self.resolved is None:
-            raise RuntimeError("parameters are resolved before the first step")
-        return self.resolved
+        self._last: AdmittedRunbook | None = None
 
     async def admit(self, intent: StepIntent | None = None, *, step: str | None = None) -> AdmittedRunbook:
         """Ask the gate; while a stop switch holds the run, wait and ask again.
@@ -77,7 +92,46 @@ class RunContext:
                 f"Found {admitted.digest} admitted where {self.request.runbook_ref.digest} was asked for.",
                 reason=GateReason.MISMATCH,
             )
+        self._last = admitted
         return admitted
+
+    @property
+    def last(self) -> AdmittedRunbook:
+        """What the gate admitted last; for reading, never for running."""
+        if self._last is None:
+            raise RuntimeError("the gate is asked before the first step")
+        return self._last
+
+    async def interruption(self) -> Interruption | None:
+        """Whether the run is to end or to hold. A database that is away says neither."""
+        try:
+            if await self.is_cancelled():
+                return Interruption.CANCEL
+            stopped = self.request.stopped is not None and await self.request.stopped()
+        except StorageUnavailable:
+            return None
+        return Interruption.STOP if stopped else None
+
+    async def heed(self, ask: Callable[[], Awaitable[T]], step: str | None = None) -> T:
+        """Do something that changes nothing on the host, and leave off soon when a person wants that.
+
+        A cancel ends it with RunEnd; while a stop switch holds the run nothing is asked, then all of it anew.
+        """
+        while True:
+            task = asyncio.ensure_future(ask())
+            wanted = None
+            try:
+                while wanted is None:
+                    done, _ = await asyncio.wait({task}, timeout=HEED_INTERVAL)
+                    if done:
+                        return task.result()
+                    wanted = await self.interruption()
+            finally:
+                if not task.done():
+                    task.cancel()
+                    await asyncio.wait({task})
+            await self.check_cancelled(step)
+            await self.admit(step=step)
 
     async def is_cancelled(self) -> bool:
         return self.request.cancelled is not None and await self.request.cancelled()

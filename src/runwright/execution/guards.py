@@ -6,6 +6,7 @@ from enum import Enum
 
 from runwright.execution.commands import shell_command
 from runwright.execution.context import RunContext
+from runwright.execution.frame import Frame
 from runwright.model.documents import Step
 from runwright.model.errors import InvalidInput, NotFound, Refused
 
@@ -29,12 +30,15 @@ class GuardAnswer:
         self.reason = reason
 
 
-async def ask_guard(context: RunContext, step: Step, field: str, text: str) -> GuardAnswer:
-    """Exit 0 is yes, 1 to 125 no, anything else or no answer in time an error that stops the run."""
-    become = step.become if step.become is not None else context.request.become
+async def ask_guard(context: RunContext, frame: Frame, step: Step, field: str, text: str) -> GuardAnswer:
+    """Exit 0 is yes, 1 to 125 no, anything else or no answer in time an error that stops the run.
+
+    Raises RunEnd when the run is cancelled meanwhile.
+    """
     timeout = min(GUARD_TIMEOUT, step.timeout)
+    command = shell_command(text, frame.resolved, timeout=timeout, become=frame.becomes(step))
     try:
-        result = await context.session.probe(shell_command(text, context.parameters, timeout=timeout, become=become))
+        result = await context.heed(lambda: context.session.probe(command), frame.path(step))
     except (InvalidInput, NotFound, Refused) as error:
         return GuardAnswer(Answer.ERROR, f"`{field}` could not be asked. {error}")
     if result.exit_code == 0:

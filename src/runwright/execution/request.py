@@ -9,6 +9,7 @@ from datetime import datetime
 from runwright.model.documents import ParameterValue
 from runwright.model.executions import ExecutionResult, HostBrief, RunbookRef
 from runwright.model.incidents import IncidentBrief
+from runwright.model.questions import Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,12 @@ class RunRequest:
     """When the execution was first started; None means now."""
     cancelled: Callable[[], Awaitable[bool]] | None = None
     """Asked before every attempt and twice a second while one runs."""
+    stopped: Callable[[], Awaitable[bool]] | None = None
+    """Whether a stop switch covers the run; asked twice a second while something is only waited for."""
+    asks: bool = False
+    """Whether a person can be asked: a run that comes to a question then waits, `pending`. Else it ends there."""
+    answers: Mapping[str, Question] = field(default_factory=dict)
+    """What was asked before, by the id of the asking attempt."""
     checkpoint: Callable[[ExecutionResult], Awaitable[None]] | None = None
     """Stores what is known so far, before anything that could not be found out again afterwards."""
     earlier: ExecutionResult | None = None

@@ -8,22 +8,24 @@ step is lost and none is done twice (promise 4).
 
 from __future__ import annotations
 
-from runwright.execution.context import RunContext, RunEnd
+import contextlib
+
+from runwright.execution.context import RunContext, RunEnd, Waits
+from runwright.execution.frame import Frame
 from runwright.execution.kill_points import KillPoint, reached
 from runwright.execution.request import RunRequest
 from runwright.execution.state_capture import capture
-from runwright.execution.steps import StepEnd, StepRunner
+from runwright.execution.steps import StepRunner
 from runwright.execution.telemetry import Telemetry
-from runwright.model.documents import OnFailure, RunbookDocument, Step
-from runwright.model.errors import GateRefused, HostUnreachable, InvalidInput, Refused, RunwrightError
+from runwright.execution.walk import ASKED, Walk
+from runwright.model.documents import RunbookDocument
+from runwright.model.errors import GateRefused, HostUnreachable, InvalidInput, RunwrightError
 from runwright.model.executions import (
     EventKind,
     ExecutionError,
     ExecutionResult,
     ExecutionStatus,
     Section,
-    StepRecord,
-    StepStatus,
 )
 from runwright.model.outcomes import execution_outcome, needs_rollback
 from runwright.model.ports.clock import Clock
@@ -60,9 +62,9 @@ class _Run:
         try:
             status = await self._to_the_end()
         except RunEnd as end:
-            if isinstance(end, StepEnd):
-                self._telemetry.steps.append(end.record)
             status = await self._ended(end)
+        except Waits as waits:
+            status = await self._waits(waits)
         except GateRefused as refused:
             status = self._fail(refused)
             await self._look_after()
@@ -71,21 +73,23 @@ class _Run:
         except InvalidInput as invalid:
             status = self._fail(invalid)
         await self._forget_attempts()
-        return self._telemetry.result(status, self._context.clock.now())
+        waiting = status is ExecutionStatus.PENDING and self._request.asks
+        return self._telemetry.result(status, None if waiting else self._context.clock.now())
 
     async def _to_the_end(self) -> ExecutionStatus:
         context, telemetry = self._context, self._telemetry
         admitted = await context.admit()
         document = admitted.document
         brief = self._request.brief
-        context.resolved = resolve(
+        resolved = resolve(
             document,
             subject=brief.typed_subject.model_dump(mode="json", exclude_none=True),
             host=self._request.host_attributes,
             given=self._request.parameters,
             client_id=self._request.client_id,
         )
-        context.session.hide(context.resolved.secrets.values())
+        context.session.hide(resolved.secrets.values())
+        self._frame = frame = Frame(document, resolved, self._request.become)
         if telemetry.before is None:
             telemetry.before = await self._capture("before")
             await self._checkpoint()
@@ -94,7 +98,9 @@ class _Run:
         await context.journal.hold(self._request.execution_id, self._request.epoch)
         earlier = self._request.earlier
         runner = StepRunner(context, entries, earlier.steps if earlier else ())
-        steps_ok = await self._section(runner, Section.STEPS, document.steps)
+        walk = Walk(context, runner, telemetry, self._checkpoint)
+        telemetry.error = await walk.through(Section.STEPS, frame, document.steps)
+        steps_ok = telemetry.error is None
         if telemetry.after is None:
             telemetry.after = await self._capture("after")
         if telemetry.verification is None:
@@ -103,65 +109,38 @@ class _Run:
             await self._checkpoint()
         verdict = telemetry.verification.outcome
         if needs_rollback(steps_ok, verdict) and document.rollback and telemetry.anything_attempted:
-            await self._roll_back(runner, document)
+            await self._roll_back(walk, document)
         if steps_ok and verdict is VerificationOutcome.FAILED and telemetry.error is None:
             said = next((c.reason for c in telemetry.verification.checks if c.outcome is verdict), "")
             telemetry.error = ExecutionError(
                 code="verification-failed", message=f"All steps ended well, and the host says otherwise: {said}"
             )
-        return execution_outcome(steps_ok, verdict)
+        timed_out = telemetry.error is not None and telemetry.error.code == "step-timed-out"
+        return execution_outcome(steps_ok, verdict, timed_out=timed_out)
 
-    async def _section(self, runner: StepRunner, section: Section, steps: tuple[Step, ...]) -> bool:
-        """Walk a list of steps. Whether it came to its end; else `error` says which step aborted it."""
-        jump_to: str | None = None
-        for position, step in enumerate(steps):
-            if jump_to not in (None, step.id):
-                reason = f"Jumped over: an earlier step failed, and its on_failure names {jump_to}."
-                await self._keep(_skipped(section, step, reason), checkpoint=False)
-                continue
-            jump_to = None
-            try:
-                record = await runner.run(section, step)
-            except StepEnd as end:
-                if end.status is not ExecutionStatus.FAILURE:
-                    raise
-                await self._keep(end.record, checkpoint=False)
-                self._abort(section, ExecutionError(code=end.code, message=end.message, step=end.step))
-                return False
-            await self._keep(record, checkpoint=record.status is StepStatus.SKIPPED and not record.attempts)
-            if record.status is not StepStatus.FAILED or step.on_failure == OnFailure.CONTINUE:
-                continue
-            if step.on_failure in {later.id for later in steps[position + 1 :]}:
-                jump_to = str(step.on_failure)
-                continue
-            self._abort(section, _step_error(record))
-            return False
-        return True
-
-    def _abort(self, section: Section, error: ExecutionError) -> None:
-        if section is Section.STEPS:
-            self._telemetry.error = error
-
-    async def _roll_back(self, runner: StepRunner, document: RunbookDocument) -> None:
+    async def _roll_back(self, walk: Walk, document: RunbookDocument) -> None:
         """Undo, then verify again and keep that verdict apart: it never makes a failure a success."""
         reached(KillPoint.BEFORE_ROLLBACK, self._request.execution_id, "rollback:")
-        await self._section(runner, Section.ROLLBACK, document.rollback)
+        await walk.through(Section.ROLLBACK, self._frame, document.rollback)
         self._telemetry.after_rollback = await self._verify()
 
     async def _verify(self) -> Verification:
+        """Read-only, so a cancel or a stop switch ends it at once; what was held is looked at anew."""
         admitted = await self._context.admit()
-        parameters = self._context.parameters
-        return await verify(
-            self._context.session,
-            self._request.brief,
-            admitted.document,
-            parameters.environment(),
-            parameters.values,
-            _HoldClock(self._context.clock, self._request.execution_id),
-            on_check=self._tell_check,
-            before=self._telemetry.before,
-            secrets=parameters.secrets,
-            become=self._request.become,
+        parameters = self._frame.resolved
+        return await self._context.heed(
+            lambda: verify(
+                self._context.session,
+                self._request.brief,
+                admitted.document,
+                parameters.environment(),
+                parameters.values,
+                _HoldClock(self._context.clock, self._request.execution_id),
+                on_check=self._tell_check,
+                before=self._telemetry.before,
+                secrets=parameters.secrets,
+                become=self._request.become,
+            )
         )
 
     async def _tell_check(self, check: Check) -> None:
@@ -175,12 +154,6 @@ class _Run:
         missing = [fact.fact for fact in state.missing]
         await self._context.emit(EventKind.STATE_CAPTURED, when=when, missing=missing)
         return state
-
-    async def _keep(self, record: StepRecord, *, checkpoint: bool) -> None:
-        self._telemetry.steps.append(record)
-        if checkpoint:
-            # A skip is in no journal, and its guard may say otherwise when asked again after later steps.
-            await self._checkpoint()
 
     async def _checkpoint(self) -> None:
         if self._request.checkpoint is not None:
@@ -197,6 +170,16 @@ class _Run:
         await self._look_after()
         return end.status
 
+    async def _waits(self, waits: Waits) -> ExecutionStatus:
+        """Nothing more is done here; where nobody can be asked, that is how the run ends."""
+        self._telemetry.question = question = waits.question
+        if not self._request.asks:
+            self._telemetry.error = ExecutionError(
+                code=ASKED, message=f"A person is asked, and nobody is there: {question.text}", step=question.step
+            )
+            await self._look_after()
+        return ExecutionStatus.PENDING
+
     async def _look_after(self) -> None:
         """The state after a run that ended early; read-only, and missing where the host is gone too."""
         if self._telemetry.before is None or self._telemetry.after is not None:
@@ -210,7 +193,7 @@ class _Run:
         """Interrupted where an attempt's outcome is unknown, else a failure; either may be gone on with."""
         self._fail(lost)
         entries = await self._context.journal.entries(self._request.execution_id)
-        unknown = [e.intent for e in entries if e.outcome is None and e.step_status is None and not e.reason]
+        unknown = [entry.intent for entry in entries if entry.unknown]
         if not unknown:
             return ExecutionStatus.FAILURE
         message = f"{lost} Step {unknown[-1].step_id} was under way and may have been done."
@@ -220,15 +203,12 @@ class _Run:
     async def _forget_attempts(self) -> None:
         """Let the host's supervisor remove what it kept of attempts that the journal knows now."""
         reached(KillPoint.BEFORE_FORGET, self._request.execution_id)
-        for entry in await self._context.journal.entries(self._request.execution_id):
-            if entry.outcome is None:
-                continue
-            try:
-                await self._context.session.forget_attempt(entry.intent.attempt_id)
-            except HostUnreachable:
-                return
-            except Refused:
-                continue  # something of a stopped attempt lives on, and is named in its step's reason
+        entries = await self._context.journal.entries(self._request.execution_id)
+        known = [entry.intent.attempt_id for entry in entries if entry.outcome is not None and entry.intent.on_host]
+        if known:
+            with contextlib.suppress(HostUnreachable):
+                # what of a stopped attempt lives on keeps its files, and is named in its step's reason
+                await self._context.session.forget_attempts(known)
 
 
 class _HoldClock:
@@ -241,17 +221,3 @@ class _HoldClock:
     async def sleep(self, seconds: float) -> None:
         reached(KillPoint.IN_HOLD, self._execution_id)
         await self._clock.sleep(seconds)
-
-
-def _skipped(section: Section, step: Step, reason: str) -> StepRecord:
-    return StepRecord(id=step.id, kind=step.kind.value, status=StepStatus.SKIPPED, section=section, reason=reason)
-
-
-def _step_error(record: StepRecord) -> ExecutionError:
-    timed_out = bool(record.attempts) and record.attempts[-1].timed_out
-    code = "step-timed-out" if timed_out else "step-failed"
-    if record.kind == "ask":
-        code = "asked"
-    elif not record.attempts:
-        code = "step-not-possible"
-    return ExecutionError(code=code, message=f"Step {record.id} failed. {record.reason}", step=record.id)

@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from runwright.execution import questions
+from runwright.execution.evidence import bundle_id
 from runwright.execution.kill_points import KillPoint, reached
 from runwright.execution.request import RunRequest
 from runwright.execution.run import run_runbook
 from runwright.execution.store_journal import StoreJournal
 from runwright.model.audit import AuditEvent
 from runwright.model.base import Moment
+from runwright.model.clients import client_scope
 from runwright.model.edges import EXECUTION_EDGES, check_edge
 from runwright.model.errors import Conflict, HostUnreachable, NotFound
 from runwright.model.executions import (
@@ -33,6 +36,8 @@ from runwright.model.ports.gate import Gate
 from runwright.model.ports.hosts import HostConnector
 from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from runwright.model.principals import ENGINE
+from runwright.model.questions import Question
+from runwright.model.reviews import StopSwitch
 
 logger = logging.getLogger(__name__)
 
@@ -62,22 +67,32 @@ class ExecutionService:
         self._journal_factory = journal_factory
 
     async def run(self, execution_id: str) -> ExecutionResult:
-        """Run an execution, or go on with it; for one that is final, its stored result.
+        """Run an execution, or go on with it; for one that is final, or waits for a person, its stored result.
 
+        The result is `pending` where the run waits: it is in no queue then, and holds nothing.
         Raises NotFound for an unknown id, Conflict when a newer worker has taken it over meanwhile.
         """
         reached(KillPoint.BEFORE_CLAIM, execution_id)
         claimed = await self._claim(execution_id)
         if isinstance(claimed, ExecutionResult):
             return claimed
-        execution, host, incident, earlier = claimed
+        execution, host, incident, earlier, asked = claimed
         reached(KillPoint.AFTER_CLAIM, execution_id)
-        request = self._request(execution, host, incident, earlier)
+        request = replace(
+            self._request(execution, host, incident, earlier), answers={question.id: question for question in asked}
+        )
         journal = self._journal_factory(self._store)
-        try:
-            result = await self._run_on_host(request, host, journal)
-        finally:
-            await journal.flush()
+        while True:
+            try:
+                result = await self._run_on_host(request, host, journal)
+            finally:
+                await journal.flush()
+            if result.status is not ExecutionStatus.PENDING or await self._park(execution, result):
+                break
+            request = replace(request, earlier=result)  # to be cancelled: it ends at the next question to the gate
+        if result.status is ExecutionStatus.PENDING:
+            return result
+        result = result.model_copy(update={"evidence_bundle_id": bundle_id(execution.id)})
         reached(KillPoint.BEFORE_FINAL_STORE, execution_id)
         await self._store_final(execution, result)
         reached(KillPoint.AFTER_FINAL_STORE, execution_id)
@@ -85,7 +100,7 @@ class ExecutionService:
 
     async def _claim(
         self, execution_id: str
-    ) -> ExecutionResult | tuple[Execution, Host, Incident, ExecutionResult | None]:
+    ) -> ExecutionResult | tuple[Execution, Host, Incident, ExecutionResult | None, tuple[Question, ...]]:
         """Take the execution with the next epoch, so that an older worker's writes are refused from now on."""
         async with self._store.transaction() as tx:
             was = await tx.executions.get(execution_id, client=EVERY_CLIENT)
@@ -94,12 +109,18 @@ class ExecutionService:
                 if stored is None:
                     raise NotFound(f"Found execution {execution_id} {was.status.value}, and no result of it.")
                 return stored
-            check_edge(EXECUTION_EDGES, was.status, ExecutionStatus.RUNNING)
             now = self._clock.now()
+            open_question = await questions.waited_for(tx, was)
+            if open_question is not None and open_question.overdue(now):
+                was = await questions.expire(tx, was, open_question, now)
+            elif open_question is not None and stored is not None:
+                return stored
+            check_edge(EXECUTION_EDGES, was.status, ExecutionStatus.RUNNING)
             execution = was.model_copy(
                 update={
                     "status": ExecutionStatus.RUNNING,
                     "epoch": was.epoch + 1,
+                    "waiting_for": None,
                     "started_at": was.started_at or now,
                 }
             )
@@ -107,7 +128,7 @@ class ExecutionService:
             host = await tx.hosts.get(execution.host_id, client=execution.client_id)
             incident = await tx.incidents.get(execution.incident_id, client=execution.client_id)
             await tx.events.append(_status_event(execution, now, {"epoch": execution.epoch}))
-            return execution, host, incident, stored
+            return execution, host, incident, stored, await questions.asked_of(tx, execution)
 
     def _request(
         self, execution: Execution, host: Host, incident: Incident, earlier: ExecutionResult | None
@@ -118,6 +139,10 @@ class ExecutionService:
             async with self._store.reading() as tx:
                 now = await tx.executions.get(execution.id, client=execution.client_id)
                 return now.cancel_requested_at is not None
+
+        async def stopped() -> bool:
+            async with self._store.reading() as tx:
+                return await stop_switch_over(tx, execution) is not None
 
         async def checkpoint(result: ExecutionResult) -> None:
             async with self._store.transaction() as tx:
@@ -139,6 +164,8 @@ class ExecutionService:
             become=host.become,
             started_at=execution.started_at,
             cancelled=cancelled,
+            stopped=stopped,
+            asks=True,
             checkpoint=checkpoint,
             earlier=earlier,
         )
@@ -166,7 +193,7 @@ class ExecutionService:
     async def _unreachable(self, request: RunRequest, journal: StoreJournal, lost: HostUnreachable) -> ExecutionResult:
         """The result of a run whose host could not be reached at all, this time."""
         entries = await journal.entries(request.execution_id)
-        unknown = [entry for entry in entries if entry.outcome is None and entry.step_status is None]
+        unknown = [entry for entry in entries if entry.unknown]
         now, earlier = self._clock.now(), request.earlier
         error = ExecutionError(code=lost.code, message=str(lost))
         started = request.started_at or now
@@ -191,10 +218,28 @@ class ExecutionService:
             update={
                 "status": ExecutionStatus.INTERRUPTED if unknown else ExecutionStatus.FAILURE,
                 "error": error,
+                "question": None,
                 "completed_at": now,
                 "duration_seconds": (now - started).total_seconds(),
             }
         )
+
+    async def _park(self, execution: Execution, result: ExecutionResult) -> bool:
+        """Ask what the run asks, and let it wait; all in one transaction. False where it is to be cancelled."""
+        if result.question is None:
+            raise Conflict(f"Found execution {execution.id} pending without a question.")
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            was = await _ours(tx, execution)
+            if was.cancel_requested_at is not None:
+                return False
+            check_edge(EXECUTION_EDGES, was.status, ExecutionStatus.PENDING)
+            question = await questions.put(tx, result.question)
+            waiting = was.model_copy(update={"status": ExecutionStatus.PENDING, "waiting_for": question.id})
+            await tx.executions.replace(was, waiting)
+            await tx.executions.put_result(result)
+            await tx.events.append(_status_event(waiting, now, {"waiting_for": question.id}))
+        return True
 
     async def _store_final(self, execution: Execution, result: ExecutionResult) -> None:
         """Result, status, audit entry and event in one transaction."""
@@ -217,6 +262,15 @@ class ExecutionService:
                 )
             )
             await tx.events.append(_status_event(done, now, {}))
+
+
+async def stop_switch_over(tx: Transaction, execution: Execution) -> StopSwitch | None:
+    """The stop switch that holds the execution, if one is set."""
+    for name in ("global", client_scope(execution.client_id), f"runbook:{execution.runbook_id}"):
+        switch = await tx.switches.find(name, client=EVERY_CLIENT)
+        if switch is not None:
+            return switch
+    return None
 
 
 async def _ours(tx: Transaction, execution: Execution) -> Execution:

@@ -15,6 +15,7 @@ from runwright.model.executions import (
     Section,
     StepRecord,
 )
+from runwright.model.questions import Question
 from runwright.model.states import HostState
 from runwright.model.verdicts import Verification
 
@@ -31,6 +32,7 @@ class Telemetry:
     verification: Verification | None = None
     after_rollback: Verification | None = None
     error: ExecutionError | None = None
+    question: Question | None = None
 
     @classmethod
     def begin(cls, request: RunRequest, now: datetime) -> Telemetry:
@@ -78,5 +80,6 @@ class Telemetry:
             verification=self.verification,
             verification_after_rollback=self.after_rollback,
             error=self.error,
+            question=self.question,
             tags=dict(request.tags),
         )

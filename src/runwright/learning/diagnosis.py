@@ -24,7 +24,7 @@ _NOT_LEARNED_FROM = {
     ExecutionStatus.PARTIAL: "Nothing could be verified, so whether the run failed is not known; a person must look.",
     ExecutionStatus.CANCELLED: "A person ended the run, which says nothing about the runbook.",
     ExecutionStatus.INTERRUPTED: "The run was interrupted and what it did is not known; a person must look.",
-    ExecutionStatus.PENDING: "The run has not begun.",
+    ExecutionStatus.PENDING: "The run has not begun, or waits for a person.",
     ExecutionStatus.RUNNING: "The run has not ended.",
 }
 
@@ -158,6 +158,12 @@ async def ask(result: ExecutionResult, *, model: LanguageModel | None, runbooks:
     evidence = Evidence.of(result)
     if result.status is ExecutionStatus.SUCCESS and evidence.find((SignalKind.SUBJECT_HEALTHY,), (Voice.STATE,)):
         return Asked(_nothing_was_wrong(evidence))
+    if result.error is not None and result.error.code in ("asked", "asked-unanswered"):
+        return Asked(
+            undetermined(
+                "The run asked a person and got no answer, which is not its runbook's fault.", evidence.signals
+            )
+        )
     if result.status in _NOT_LEARNED_FROM:
         return Asked(undetermined(_NOT_LEARNED_FROM[result.status], evidence.signals))
     found = by_rules(evidence, runbooks)

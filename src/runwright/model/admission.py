@@ -7,21 +7,30 @@ who calls the constructors.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from runwright.model.documents import RunbookDocument
+from runwright.model.errors import GateReason, GateRefused
 from runwright.model.hosts import HostIdentity
 
 
 class AdmittedRunbook:
     """A document that may run now, on the hosts it permits. Abstract."""
 
-    __slots__ = ("_digest", "_document", "_version_id")
+    __slots__ = ("_called", "_digest", "_document", "_version_id")
 
-    def __init__(self, document: RunbookDocument, version_id: str, digest: str) -> None:
+    def __init__(
+        self,
+        document: RunbookDocument,
+        version_id: str,
+        digest: str,
+        called: Mapping[str, RunbookDocument] | None = None,
+    ) -> None:
         self._document = document
         self._version_id = version_id
         self._digest = digest
+        self._called = dict(called or {})
 
     @property
     def document(self) -> RunbookDocument:
@@ -34,6 +43,15 @@ class AdmittedRunbook:
     @property
     def digest(self) -> str:
         return self._digest
+
+    def called(self, digest: str) -> RunbookDocument:
+        """A runbook that a `call` step of it names, admitted with it. Raises GateRefused for any other."""
+        document = self._called.get(digest)
+        if document is None:
+            raise GateRefused(
+                f"Found a call of {digest}, which was not admitted with {self._version_id}.", reason=GateReason.CALL
+            )
+        return document
 
     def permits(self, host: HostIdentity) -> bool:
         """Whether it may run on that host. The base class permits none."""
@@ -73,8 +91,9 @@ class ApprovedRunbook(AdmittedRunbook):
         execution_id: str,
         host_id: str,
         approval_id: str,
+        called: Mapping[str, RunbookDocument] | None = None,
     ) -> None:
-        super().__init__(document, version_id, digest)
+        super().__init__(document, version_id, digest, called)
         self._execution_id = execution_id
         self._host_id = host_id
         self._approval_id = approval_id
@@ -96,8 +115,16 @@ class LabRunbook(AdmittedRunbook):
 
     __slots__ = ("_machine",)
 
-    def __init__(self, document: RunbookDocument, version_id: str, digest: str, *, machine: str) -> None:
-        super().__init__(document, version_id, digest)
+    def __init__(
+        self,
+        document: RunbookDocument,
+        version_id: str,
+        digest: str,
+        *,
+        machine: str,
+        called: Mapping[str, RunbookDocument] | None = None,
+    ) -> None:
+        super().__init__(document, version_id, digest, called)
         self._machine = machine
 
     def permits(self, host: HostIdentity) -> bool:

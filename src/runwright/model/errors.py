@@ -95,6 +95,8 @@ class GateReason(StrEnum):
     REVOKED = "revoked"
     APPROVAL_EXPIRED = "approval_expired"
     NO_ROUTE = "no_route"
+    CALL = "call"
+    """A called runbook is not the one that is named, not for this client or platform, or called too deep."""
     STOPPED = "stopped"
     SIGNATURE = "signature"
     CONTENT = "content"

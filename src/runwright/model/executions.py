@@ -210,6 +210,11 @@ class JournalEntry(Record):
     """Set on the attempt that decided its step."""
     reason: str = ""
 
+    @property
+    def unknown(self) -> bool:
+        """Whether something may have been begun on the host of which nothing is known yet."""
+        return self.intent.on_host and self.outcome is None and self.step_status is None and not self.reason
+
 
 class EventKind(StrEnum):
     INCIDENT_STATUS = "incident_status"

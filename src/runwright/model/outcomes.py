@@ -16,8 +16,10 @@ EXECUTION_OUTCOMES: dict[tuple[bool, VerificationOutcome], ExecutionStatus] = {
 """(steps ended ok, combined verdict) -> status. Aborted steps are a failure whatever is seen after."""
 
 
-def execution_outcome(steps_ok: bool, verdict: VerificationOutcome) -> ExecutionStatus:
-    """The status of a run that came to its end by itself."""
+def execution_outcome(steps_ok: bool, verdict: VerificationOutcome, *, timed_out: bool = False) -> ExecutionStatus:
+    """The status of a run that came to its end by itself. `timed_out`: a step's timeout is what aborted it."""
+    if timed_out and not steps_ok:
+        return ExecutionStatus.TIMED_OUT
     return EXECUTION_OUTCOMES[steps_ok, verdict]
 
 

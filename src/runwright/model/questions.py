@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import model_validator
+
 from runwright.model.base import Moment, Record
 from runwright.model.documents import Parameter, ParameterValue
 from runwright.model.ids import ClientId
@@ -16,6 +18,9 @@ class QuestionStatus(StrEnum):
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
     """The run was cancelled while it waited."""
+
+
+_TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool}
 
 
 class Question(Record):
@@ -40,6 +45,15 @@ class Question(Record):
     """The person's id."""
     answered_by_name: str | None = None
     value: ParameterValue | None = None
+
+    @model_validator(mode="after")
+    def _of_its_type(self) -> Question:
+        wanted = _TYPES.get(self.answer.type)
+        if wanted is None:
+            raise ValueError("found a secret as an answer; allowed: string, integer or boolean")
+        if self.value is not None and type(self.value) is not wanted:
+            raise ValueError(f"found {type(self.value).__name__} as the value; allowed: {self.answer.type}")
+        return self
 
     def overdue(self, now: datetime) -> bool:
         """Whether it is open still and may no longer be answered."""

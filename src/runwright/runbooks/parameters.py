@@ -121,11 +121,10 @@ def scalar(text: Any, values: Mapping[str, ParameterValue]) -> Any:
     return values[match[1]]
 
 
-def answer(document: RunbookDocument, name: str, raw: Any) -> ParameterValue:
-    """A person's answer to an `ask` step as a value. Raises InvalidInput if it is not one."""
-    parameter = document.parameters.get(name)
-    if parameter is None or isinstance(parameter, SecretParameter):
-        raise InvalidInput(f"found an answer for {shown(name)}.", allowed=f"Allowed: {_names(document)}.")
+def answer_to(name: str, parameter: Parameter, raw: Any) -> ParameterValue:
+    """A person's answer to an `ask` step as a value of the parameter. Raises InvalidInput if it is not one."""
+    if isinstance(parameter, SecretParameter):
+        raise InvalidInput(f"found an answer for the secret {shown(name)}.", allowed="A secret is never asked for.")
     value, problem = _typed(parameter, raw)
     if problem is None and value is not None:
         problem = problem_with(parameter, value)
