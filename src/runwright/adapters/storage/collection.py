@@ -64,7 +64,7 @@ class SqlCollection(Generic[R]):
         if not storable(key):
             return None
         statement = self._statement("find", client, {}, lambda found: found.where(self._id_is()))
-        rows = await self._unit.read(statement, key=key, **scoped(client))
+        rows = await self._unit.read_few(statement, key=key, **scoped(client))
         return self._record(rows[0][0]) if rows else None
 
     async def replace(self, was: R, now: R) -> None:
@@ -161,7 +161,7 @@ class SqlCollection(Generic[R]):
         statement = self._unit.statements.prepared(
             (self._table.name, "lock"), lambda: select(self._table.c.document).where(self._id_is()).with_for_update()
         )
-        rows = await self._unit.read(statement, key=key)
+        rows = await self._unit.read_few(statement, key=key)
         if rows and self._record(rows[0][0]) == was and await self._swap(was, rows[0][0], now):
             return
         state = "has changed since it was read" if rows else "is not there"

@@ -67,7 +67,8 @@ def _sqlite_engine(url: URL, *, writing: bool) -> AsyncEngine:
     """One writer: the pool queues the transactions of this process, the busy timeout those of others."""
     engine = create_async_engine(
         url,
-        connect_args={"isolation_level": None, "timeout": BUSY_SECONDS},
+        # brief statements are run beside aiosqlite's own thread, never at the same time as it
+        connect_args={"isolation_level": None, "timeout": BUSY_SECONDS, "check_same_thread": False},
         pool_size=1 if writing else READERS,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, exists, literal, select, update
+from sqlalchemy import bindparam, exists, func, literal, select, update
 from sqlalchemy.sql.expression import ClauseElement
 
 from runwright.adapters.storage import schema
@@ -113,6 +113,18 @@ class SqlJournal:
         )
         return tuple(_entry(*row) for row in await self._unit.read(statement, execution_id=execution_id))
 
+    async def newest_epoch(self, execution_id: str) -> int | None:
+        """The greatest epoch of any intent, without reading what the attempts put out."""
+        table = schema.step_journal
+        statement = self._unit.statements.prepared(
+            ("step_journal", "newest_epoch"),
+            lambda: select(func.max(table.c.epoch)).where(
+                table.c.execution_id == bindparam("execution_id", type_=schema.WORD)
+            ),
+        )
+        rows = await self._unit.read_few(statement, execution_id=execution_id)
+        return None if rows[0][0] is None else int(rows[0][0])
+
     def _fence(self) -> Any:
         """The execution's row, locked, if no newer worker took it. SQLite has one writer and needs no row lock."""
         runs = schema.executions
@@ -157,7 +169,7 @@ class SqlJournal:
                 schema.executions.c.id == bindparam("execution_id", type_=schema.WORD)
             ),
         )
-        rows = await self._unit.read(statement, execution_id=intent.execution_id)
+        rows = await self._unit.read_few(statement, execution_id=intent.execution_id)
         if not rows:
             raise NotFound(f"Found no execution {intent.execution_id!r}.")
         if rows[0][0] > intent.epoch:
