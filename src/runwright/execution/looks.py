@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from runwright.model.documents import Step
+from runwright.model.executions import AttemptRecord
 from runwright.model.incidents import IncidentBrief, IncidentType
 from runwright.model.ports.hosts import Look
 from runwright.model.states import DiskFact, StateChange
@@ -112,6 +113,15 @@ class Looker:
         found += self._disk_changes(_disk(before) or self._disk, _disk(after))
         self._disk = _disk(after)
         return tuple(found)
+
+    def told(self, step: Step, resolved: ResolvedParameters, outcome: AttemptRecord) -> AttemptRecord:
+        """The outcome with its changes in place of the raw answer."""
+        looked = outcome.extra.get("looked")
+        changes = self.changes(step, resolved, looked if isinstance(looked, str) else "")
+        if looked is None:
+            return outcome
+        extra = {name: value for name, value in outcome.extra.items() if name != "looked"}
+        return outcome.model_copy(update={"state_changes": changes, "extra": extra})
 
     def _units(self, step: Step, resolved: ResolvedParameters) -> tuple[str, ...]:
         own: tuple[str, ...] = ()
