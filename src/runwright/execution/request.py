@@ -9,6 +9,7 @@ from datetime import datetime
 from runwright.model.documents import ParameterValue
 from runwright.model.executions import ExecutionResult, HostBrief, RunbookRef
 from runwright.model.incidents import IncidentBrief
+from runwright.verification.verify import HOLD
 from runwright.model.questions import Question
 
 
@@ -44,5 +45,7 @@ class RunRequest:
     """What was asked before, by the id of the asking attempt."""
     checkpoint: Callable[[ExecutionResult], Awaitable[None]] | None = None
     """Stores what is known so far, before anything that could not be found out again afterwards."""
+    hold: float = HOLD
+    """Seconds that a verdict must stay true where nothing else is said."""
     earlier: ExecutionResult | None = None
     """The last checkpoint of this execution, when it is resumed."""

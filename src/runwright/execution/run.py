@@ -140,6 +140,7 @@ class _Run:
                 before=self._telemetry.before,
                 secrets=parameters.secrets,
                 become=self._request.become,
+                hold=self._request.hold,
             )
         )
 

@@ -36,6 +36,7 @@ from runwright.model.ports.gate import Gate
 from runwright.model.ports.hosts import HostConnector
 from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from runwright.model.principals import ENGINE
+from runwright.verification.verify import HOLD
 from runwright.model.questions import Question
 from runwright.model.reviews import StopSwitch
 
@@ -59,12 +60,14 @@ class ExecutionService:
         connector: HostConnector,
         clock: Clock,
         journal_factory: JournalFactory = StoreJournal,
+        hold: float = HOLD,
     ) -> None:
         self._store = store
         self._gate = gate
         self._connector = connector
         self._clock = clock
         self._journal_factory = journal_factory
+        self._hold = hold
 
     async def run(self, execution_id: str) -> ExecutionResult:
         """Run an execution, or go on with it; for one that is final, or waits for a person, its stored result.
@@ -168,6 +171,7 @@ class ExecutionService:
             asks=True,
             checkpoint=checkpoint,
             earlier=earlier,
+            hold=self._hold,
         )
 
     async def _run_on_host(self, request: RunRequest, host: Host, journal: StoreJournal) -> ExecutionResult:

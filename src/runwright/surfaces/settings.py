@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     """How long a claimed review item stays with its reviewer."""
     session_hours: Annotated[int, Field(ge=1)] = 12
     """How long a login is good."""
+    hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 3.0
+    """How long a verdict must stay true on the host before it counts, where a runbook's check names no time of its
+    own. 0 looks once: a fix that does not last is noticed by the next alert then, not by the run."""
     lab: bool = True
     """Whether candidates are tried on disposable machines where they can be made."""
     scenario_dirs: Annotated[tuple[Path, ...], NoDecode] = ()

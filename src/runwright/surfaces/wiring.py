@@ -227,7 +227,9 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
             store,
             clock,
             queue,
-            executions=ExecutionService(store, ApprovalGate(store, keyring(settings), clock), connector, clock),
+            executions=ExecutionService(
+                store, ApprovalGate(store, keyring(settings), clock), connector, clock, hold=settings.hold_seconds
+            ),
             learning=LearningService(clock, language_model(settings=settings), trials),
             trials=trials,
         )
