@@ -39,10 +39,7 @@ STATE_TOOLS = (
 
 _TOOLS = 'for rw_tool in TOOLS; do have "$rw_tool" || printf \'%s\\n\' "$rw_tool"; done'
 _CLOCK = "date +%s.%N"
-_PLACE = (
-    "cat /proc/self/cgroup 2>/dev/null; "
-    "for rw_fd in 0 1 2; do readlink /proc/$$/fd/$rw_fd 2>/dev/null; done; printf 'rw-ran\\n'"
-)
+_PLACE = "cat /proc/self/cgroup 2>/dev/null; echo rw-ran"
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,12 @@ async def check_host(check: HostCheck, host: Host, connector: HostConnector, clo
     try:
         async with connector.open(host) as session:
             facts, hints = await _look(session, check, clock)
-        found: dict[str, Any] = {"reachable": True, "facts": facts, "hints": (*hints, *_hints(host, facts))}
+        found: dict[str, Any] = {
+            "reachable": True,
+            "ready": _ready(host, facts),
+            "facts": facts,
+            "hints": (*hints, *_hints(host, facts)),
+        }
     except HostKeyRefused as refused:
         standing = KeyStanding.CHANGED if refused.changed else KeyStanding.UNKNOWN
         offered = SeenKey(key=refused.offered, fingerprint=refused.fingerprint, standing=standing, jump=refused.jump)
@@ -89,6 +91,7 @@ def _failed(error: RunwrightError) -> dict[str, Any]:
     """What was in the way. A server's own words may be in it: visible, without secrets, not endless."""
     return {
         "reachable": False,
+        "ready": False,
         "code": error.code,
         "problem": _told(" ".join(part for part in (error.found, error.allowed) if part)),
         "next_step": _told(error.next_step),
@@ -160,14 +163,14 @@ async def _supervised(session: HostSession, check: HostCheck) -> Mapping[str, An
     ran = await session.run_attempt(attempt_id, Command(text=_PLACE, timeout=TIMEOUT))
     if ran.exit_code == 0:
         await session.forget_attempt(attempt_id)
-    lines = [visible(line) for line in ran.stdout.splitlines()]
+    lines = ran.stdout.splitlines()
     if "rw-ran" not in lines:
         return {}
+    # "<number>:<controllers>:<path>", and the last part of the path is the attempt's where it has a group of its own
     groups = [line for line in lines if re.match(r"\d+:", line)]
-    files = [line for line in lines if line.startswith("/") and f"/{attempt_id}/" in line]
     return {
         "control_groups": any(attempt_id in line for line in groups),
-        "supervisor_directory": files[0].partition(f"/{attempt_id}/")[0][:_LONGEST] if files else "",
+        "supervisor_directory": visible(session.directory)[:_LONGEST],
     }
 
 
@@ -189,11 +192,19 @@ def _user(text: str) -> Mapping[str, Any]:
 _USER = Fact("user", 'printf \'%s %s\\n\' "$(id -u)" "$(id -un 2>/dev/null)"', _user)
 
 
+def _ready(host: Host, facts: HostFacts) -> bool:
+    """Whether a run could work: an attempt ran under the supervisor, and sudo works where steps go through it."""
+    lacking = set(facts.missing_tools) & set(SUPERVISOR_TOOLS)
+    return facts.control_groups is not None and not lacking and not (host.become and facts.become is False)
+
+
 def _hints(host: Host, facts: HostFacts) -> Iterator[str]:
     """What a person should know although the host answers."""
     if facts.become is False:
         wanted = "its steps run through sudo" if host.become else "steps with `become` fail here"
         yield f"sudo does not work for {facts.user or 'this user'} ({facts.become_problem}), and {wanted}."
+    if facts.control_groups is None:
+        yield "A step that only looks around did not run under the supervisor."
     lacking = [name for name in facts.missing_tools if name in SUPERVISOR_TOOLS]
     if lacking:
         yield f"No step can run without {', '.join(lacking)}."

@@ -253,6 +253,8 @@ class HostCheck(Record):
     status: CheckStatus = CheckStatus.PENDING
     completed_at: Moment | None = None
     reachable: bool | None = None
+    ready: bool | None = None
+    """Whether a run could work: reachable, with what the supervisor needs, and with sudo if its steps run through it."""
     code: str = ""
     """Of the error that was in the way."""
     problem: str = ""

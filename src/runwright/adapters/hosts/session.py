@@ -73,6 +73,10 @@ class ShellSession:
     def identity(self) -> HostIdentity:
         return self._identity
 
+    @property
+    def directory(self) -> str:
+        return self._place.base if self._place is not None else self._base
+
     def hide(self, secrets: Iterable[SecretRef]) -> None:
         self._hidden = tuple(dict.fromkeys((*self._hidden, *secrets)))
 

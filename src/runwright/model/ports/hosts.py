@@ -92,6 +92,11 @@ class HostSession(Protocol):
     @property
     def identity(self) -> HostIdentity: ...
 
+    @property
+    def directory(self) -> str:
+        """Where the supervisor keeps its files on the host; empty where that is not known yet."""
+        ...
+
     def hide(self, secrets: Iterable[SecretRef]) -> None:
         """Mask the values of these in all that comes from the host from now on, whichever command shows them:
         a service may print in its journal what an earlier step told it."""
