@@ -16,6 +16,7 @@ from runwright.model.principals import ENGINE
 from runwright.review.authoring import submit_text
 from runwright.runbooks.library import starter_runbooks
 from runwright.surfaces.api.app import create_app
+from runwright.surfaces.dead_workers import take_over_dead
 from runwright.surfaces.server import READY, WorkerProcess, forget_secrets, listen, parent_gone, serve_app, stop_signals
 from runwright.surfaces.services import Services
 from runwright.surfaces.settings import Settings
@@ -58,7 +59,7 @@ async def run_worker(settings: Settings, *, child: bool, on_ready: Callable[[], 
 
     Raises Conflict where a live worker has this executor id, StorageUnavailable.
     """
-    from runwright.surfaces.wiring import machines
+    from runwright.surfaces.wiring import lookout, machines
 
     async with stop_signals() as stop:
         if child:
@@ -67,18 +68,34 @@ async def run_worker(settings: Settings, *, child: bool, on_ready: Callable[[], 
         await machines().sweep()
         async with open_worker(settings) as (worker, loop):
             await worker.start()
-            sweeping = asyncio.ensure_future(_sweep(loop.sweep, stop))
+            beside = [asyncio.ensure_future(_sweep(loop.sweep, stop))]
+            if settings.take_over_after is not None:
+                watch = lookout(settings, settings.take_over_after)
+                beside.append(asyncio.ensure_future(take_over_dead(settings, watch, stop)))
             if child:
                 sys.stdout.buffer.write(READY)
                 sys.stdout.buffer.flush()
             on_ready()
-            await stop.wait()
-            await sweeping
+            await _stopped(stop, worker.lost)
+            await asyncio.gather(*beside)
             left = await worker.stop(grace=5)
             if left:
                 # What still runs on hosts goes on under their supervisors; cancelling would end it there.
                 logging.shutdown()
                 os._exit(0)
+
+
+async def _stopped(stop: asyncio.Event, lost: asyncio.Event) -> None:
+    """Wait for the end of the worker. Where another has taken over, it is now: whatever is ended properly in this
+    process would be ended on its host, while the other goes on with it."""
+    ends = [asyncio.ensure_future(event.wait()) for event in (stop, lost)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if lost.is_set():
+        log.error("another worker took over what this one ran; this process ends")
+        logging.shutdown()
+        os._exit(1)
+    for end in ends:
+        end.cancel()
 
 
 async def first_start(services: Services) -> None:

@@ -31,6 +31,10 @@ KEY_VARIABLES = ("RUNWRIGHT_APPROVAL_KEY",)
 SECRET_PREFIX = "RUNWRIGHT_SECRET_"  # noqa: S105 - how a name begins, not a secret
 """How variables begin that hold secrets of clients. They are the worker's; the API process has no use for them."""
 
+FIRST_DELAY = 0.5
+LAST_DELAY = 30.0
+"""Seconds before a worker that died is started again: at first, and at most."""
+
 READY = b"ready\n"
 """The line a worker writes when it takes work."""
 
@@ -151,23 +155,27 @@ class WorkerProcess:
 
     async def supervise(self, stop: asyncio.Event) -> None:
         """Keep it alive until `stop` is set, then end it."""
-        delay = 0.5
+        delay = FIRST_DELAY
         stopping = asyncio.ensure_future(stop.wait())
         try:
-            while self._process is not None:
-                dying = asyncio.ensure_future(self._process.wait())
-                await asyncio.wait({dying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            while not stop.is_set():
+                if self._process is not None:
+                    dying = asyncio.ensure_future(self._process.wait())
+                    await asyncio.wait({dying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    if stop.is_set():
+                        break
+                    log.error("the worker ended with status %s; starting it again", self._process.returncode)
+                await asyncio.wait({stopping}, timeout=delay)
+                delay = min(delay * 2, LAST_DELAY)
                 if stop.is_set():
                     break
-                log.error("the worker ended with status %s; starting it again", self._process.returncode)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 30)
                 try:
                     await self.start()
                 except Unavailable:
-                    log.exception("the worker could not be started again")
+                    # It has no process then. The next round starts another: a database may be away for long.
+                    log.exception("the worker could not be started again; it is tried again in %s s", delay)
                 else:
-                    delay = 0.5
+                    delay = FIRST_DELAY
         finally:
             stopping.cancel()
             await self.stop()

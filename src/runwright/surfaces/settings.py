@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Where the command line finds the server; `http://HOST:PORT` if unset."""
     executor_id: str = Field(default_factory=lambda: f"{socket.gethostname()}-1")
     """Stable name of the worker; a restarted worker of the same name takes up its own runs again."""
+    take_over_after: Annotated[float, Field(ge=10)] | None = None
+    """Seconds without a sign of life after which this worker takes a dead worker's runs over; never if unset."""
     engine: Engine = Engine.AUTO
     """`auto`: the model if one is configured, else rules; `rules`: never a model; `llm`: a model must be configured."""
     llm_base_url: str | None = None

@@ -29,6 +29,7 @@ from runwright.model.ports.store import Store
 from runwright.review.service import ReviewService
 from runwright.review.settings import ReviewSettings
 from runwright.review.switches import StopSwitches
+from runwright.surfaces.dead_workers import Lookout
 from runwright.surfaces.inventory import Inventory
 from runwright.surfaces.server import KEY_VARIABLES
 from runwright.surfaces.services import Services
@@ -244,6 +245,13 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
         finally:
             await connector.close()
             await queue.close()
+
+
+def lookout(settings: Settings, after: float) -> Lookout:
+    """What notices workers that gave no sign of life for so many seconds."""
+    from runwright.adapters.durable.takeover import Watch
+
+    return Watch(settings.durable_url, settings.executor_id, after)
 
 
 def take_over(settings: Settings, executor_id: str) -> int:

@@ -48,6 +48,9 @@ class WorkerProcess:
     def wait_for(self, line: str, times: int = 1) -> None:
         wait_until(lambda: self.lines().count(line) >= times, f"{line!r} in the worker's log", self.lines)
 
+    def signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
     def kill(self) -> None:
         """SIGKILL, as a crash is."""
         if self._process.poll() is None:
@@ -66,11 +69,16 @@ def wait_until(holds: Callable[[], bool], what: str, seen: Callable[[], object],
 
 
 @pytest.fixture
-def start_worker(queue_url: str, tmp_path: Path) -> Iterator[Callable[[str], WorkerProcess]]:
+def start_worker(queue_url: str, start_on: Callable[[str, str], WorkerProcess]) -> Callable[[str], WorkerProcess]:
+    return lambda executor_id: start_on(queue_url, executor_id)
+
+
+@pytest.fixture
+def start_on(tmp_path: Path) -> Iterator[Callable[[str, str], WorkerProcess]]:
     started: list[WorkerProcess] = []
 
-    def start(executor_id: str) -> WorkerProcess:
-        started.append(WorkerProcess(queue_url, executor_id, tmp_path))
+    def start(url: str, executor_id: str) -> WorkerProcess:
+        started.append(WorkerProcess(url, executor_id, tmp_path))
         started[-1].wait_for(f"ready {executor_id}", sum(one.executor_id == executor_id for one in started))
         return started[-1]
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from adapters.durable.conftest import wait_until
+from runwright.adapters.durable.lease import ExecutorLease, standing
 from runwright.adapters.durable.queue import DurableQueue
-from runwright.adapters.durable.takeover import take_over
+from runwright.adapters.durable.system import system_address
+from runwright.adapters.durable.takeover import Watch, take_over
 from runwright.model.errors import Conflict
 
 
@@ -65,6 +70,40 @@ def test_a_live_worker_keeps_its_executor_id(queue_url: str, start_worker: Start
     worker.wait_for("begin a")
     with pytest.raises(Conflict, match="live worker"):
         take_over(queue_url, "worker-1")
+
+
+@pytest.mark.postgres
+def test_a_stopped_worker_is_taken_over_and_ends_when_it_wakes(
+    postgres_url: str, start_on: Callable[[str, str], Any], tmp_path: Path
+) -> None:
+    stopped = start_on(postgres_url, "worker-1")
+    enqueue(postgres_url, "a")
+    stopped.wait_for("begin a")
+    stopped.signal(signal.SIGSTOP)
+    alive = start_on(postgres_url, "worker-2")
+    watch = Watch(postgres_url, "worker-2", 1.0)
+    watch._standstill.after = 1.0  # a lease that is over sooner than in life
+    wait_until(lambda: watch.look() == ["worker-1"], "the dead worker noticed", watch.look)
+    assert take_over(postgres_url, "worker-1", lease_seconds=1.0) == 1
+    alive.wait_for("begin a", times=2)
+    stopped.signal(signal.SIGCONT)
+    stopped.wait_for("lost worker-1")
+    (tmp_path / "go").touch()
+    alive.wait_for("end a")
+    assert watch.look() == []
+
+
+@pytest.mark.postgres
+def test_a_worker_whose_lock_was_lost_keeps_its_name(postgres_url: str, start_on: Callable[[str, str], Any]) -> None:
+    """The database was started again: sessions and their locks are gone, and the worker lives."""
+    worker = start_on(postgres_url, "worker-1")
+    address = system_address(postgres_url)
+    ExecutorLease(address, "worker-1").end_session()
+    before = standing(address)["worker-1"]
+    wait_until(lambda: standing(address)["worker-1"][1] > before[1], "a sign of life", lambda: standing(address))
+    with pytest.raises(Conflict, match="live worker"):
+        ExecutorLease(address, "worker-1").take(patience=0.5)
+    assert "lost worker-1" not in worker.lines()
 
 
 def test_the_sqlite_file_is_private_and_logs_ahead(tmp_path: Path) -> None:

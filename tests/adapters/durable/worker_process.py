@@ -6,6 +6,7 @@ Writes `begin ID` and `end ID` to DIRECTORY/log; a run ends when DIRECTORY/go ex
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -29,7 +30,9 @@ async def main(url: str, executor_id: str, directory: Path) -> None:
     worker = DurableWorker(url, executor_id, WorkHandlers(run, other, other))
     await worker.start()
     note(f"ready {executor_id}")
-    await asyncio.Event().wait()
+    await worker.lost.wait()
+    note(f"lost {executor_id}")
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, BigInteger, Column, MetaData, NullPool, Table, Text, create_engine, make_url, text
 
 from runwright.model.errors import InvalidInput
 
@@ -84,6 +84,27 @@ def client(address: str) -> DBOSClient:
     )
 
 
+def executors_table(address: str) -> Table:
+    """The table in which workers count up that they live."""
+    schema = SCHEMA if sqlite_file(address) is None else None
+    return Table(
+        "runwright_executors",
+        MetaData(),
+        Column("executor_id", Text, primary_key=True),
+        Column("holder", Text, nullable=False),
+        Column("beats", BigInteger, nullable=False),
+        schema=schema,
+    )
+
+
+def _make_executors_table(address: str) -> None:
+    engine = create_engine(address, poolclass=NullPool)
+    with engine.begin() as connection:
+        if sqlite_file(address) is None:  # of two that make it at once, PostgreSQL refuses one
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('runwright_executors', 0))"))
+        executors_table(address).create(connection, checkfirst=True)
+
+
 def prepare(address: str) -> None:
     """Create or migrate the database and declare the queues. Safe to call from several processes at once.
 
@@ -97,6 +118,7 @@ def prepare(address: str) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
         file.chmod(0o600)
     DBOS.migrate(address, schema=SCHEMA)
+    _make_executors_table(address)
     declaring = client(address)
     try:
         # No limit over all partitions: with one, DBOS picks hosts at random instead of by priority.

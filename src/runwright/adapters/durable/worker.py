@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from dbos import DBOS
 from sqlalchemy.exc import OperationalError
 
-from runwright.adapters.durable.lease import ExecutorLease
+from runwright.adapters.durable.lease import BEAT, ExecutorLease
 from runwright.adapters.durable.system import (
     CHECKS,
     EXECUTIONS,
     LEARNING,
     TESTS,
+    client,
     configuration,
     prepare,
     system_address,
@@ -31,6 +32,12 @@ LEARN = "runwright.learn"
 TEST_SUBJECT = "runwright.test_subject"
 CHECK_HOST = "runwright.check_host"
 MAKE_PLAN = "runwright.make_plan"
+
+FIRST_RETRY = 0.25
+LAST_RETRY = 4.0
+"""Seconds between two tries while a database is away: at first, and at most."""
+STRAYS = 5
+"""Every so many beats, work is looked for that is this worker's by the database and that it does not do."""
 
 RECOVERIES = 10_000
 """How often one workflow is taken up again after a crash before DBOS gives up on it."""
@@ -56,30 +63,44 @@ class WorkHandlers:
 
 
 class _Running:
-    """The handlers of this process and how many of them are at work. DBOS is one per process, so is this."""
+    """The handlers of this process and the workflows at work. DBOS is one per process, so is this."""
 
     def __init__(self) -> None:
         self.handlers: WorkHandlers | None = None
-        self.active: set[str] = set()
+        self.active: set[str | None] = set()
 
 
 _running = _Running()
 
 
 async def _call(what: str, work: Callable[[WorkHandlers], Awaitable[object]]) -> None:
-    """The one step of a workflow. Its outcome is in our own store, so nothing is returned to DBOS."""
-    handlers = _running.handlers
-    if handlers is None:
-        raise Conflict(f"Found work for {what}, and a worker that is stopping.", next_step="It is taken up again.")
-    _running.active.add(what)
+    """The one step of a workflow. Its outcome is in our own store, so nothing is returned to DBOS.
+
+    While the database is away, or its disk full, the work waits and goes on afterwards: a handler may be called
+    again at any time.
+    """
+    workflow, delay = DBOS.workflow_id, FIRST_RETRY
+    _running.active.add(workflow)
     try:
-        await work(handlers)
+        while True:
+            handlers = _running.handlers
+            if handlers is None:
+                raise Conflict(
+                    f"Found work for {what}, and a worker that is stopping.", next_step="It is taken up again."
+                )
+            try:
+                await work(handlers)
+                return
+            except StorageUnavailable as away:
+                logger.warning("Work on %s goes on when its database does: %s", what, away)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LAST_RETRY)
     except Exception:
         # DBOS keeps the error with the workflow; whoever queued it finds the record unfinished and queues it anew.
         logger.exception("Work on %s failed unexpectedly.", what)
         raise
     finally:
-        _running.active.discard(what)
+        _running.active.discard(workflow)
 
 
 @DBOS.workflow(name=RUN_EXECUTION, max_recovery_attempts=RECOVERIES)
@@ -134,6 +155,10 @@ class DurableWorker:
         self._executor_id = executor_id
         self._handlers = handlers
         self._lease = ExecutorLease(self._address, executor_id)
+        self._keeping: asyncio.Task[None] | None = None
+        self._strays: set[str] = set()
+        self.lost = asyncio.Event()
+        """Set once another worker has taken over: this process must end at once (`os._exit`), touching nothing."""
 
     async def start(self) -> None:
         """Take up unfinished work and begin to listen. Handlers run on this event loop.
@@ -155,6 +180,7 @@ class DurableWorker:
             DBOS(config=configuration(self._address, self._executor_id))
             DBOS.listen_queues([EXECUTIONS, LEARNING, TESTS, CHECKS])
             DBOS.launch()  # in this thread: DBOS adopts the loop that runs here for the handlers
+            self._keeping = asyncio.create_task(self._keep())
         except BaseException:
             await self.stop()
             raise
@@ -166,6 +192,9 @@ class DurableWorker:
         rather than cancel it: cancelling an attempt ends it on the host, while a process that is gone
         leaves it running, and the next worker adopts its outcome.
         """
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
         patience = math.ceil(grace) if _running.active else 0
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=patience)
         _running.handlers = None
@@ -173,3 +202,37 @@ class DurableWorker:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="runwright-"))
         await asyncio.to_thread(self._lease.release)
         return len(_running.active)
+
+    async def _keep(self) -> None:
+        """Give signs of life, and take up again what slipped through DBOS's hands."""
+        beats = 0
+        while True:
+            await asyncio.sleep(BEAT)
+            beats += 1
+            try:
+                await asyncio.to_thread(self._lease.beat)
+                if beats % STRAYS == 0:
+                    await asyncio.to_thread(self._resume_strays)
+            except Conflict as taken:
+                logger.error("%s", taken)
+                self.lost.set()
+                return
+            except (StorageUnavailable, OperationalError) as away:
+                logger.warning("No sign of life could be given: %s", away)
+
+    def _resume_strays(self) -> None:
+        """Queue again what is this worker's by the database for longer than a look and that nobody works on.
+
+        DBOS tries again when a connection is lost, but gives up where it cannot write down how a workflow ended (a
+        full disk): until the next start its host would wait for it.
+        """
+        looking = client(self._address)
+        try:
+            mine = looking.list_workflows(status="PENDING", executor_id=self._executor_id, load_input=False)
+            idle = {one.workflow_id: one.queue_name for one in mine if one.workflow_id not in _running.active}
+            for workflow_id in self._strays & set(idle):
+                logger.warning("Found %s left lying; it is queued again.", workflow_id)
+                looking.resume_workflow(workflow_id, queue_name=idle[workflow_id])
+            self._strays = set(idle) - self._strays
+        finally:
+            looking.destroy()
