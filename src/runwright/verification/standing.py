@@ -9,9 +9,10 @@ from pathlib import PurePosixPath
 from pydantic import Field
 
 from runwright.model.base import Record
-from runwright.verification.findings import Finding, failed, unverifiable
+from runwright.verification.findings import Finding, NoEvidence, failed, unverifiable
+from runwright.verification.sections import Section
 from runwright.verification.text import visible
-from runwright.verification.verifier import properties
+from runwright.verification.verifier import integer, properties
 
 PROPERTIES = (
     "Id,FragmentPath,Transient,Type,RemainAfterExit,ExecStart,Restart,User,DynamicUser,NoNewPrivileges,ProtectSystem,"
@@ -50,6 +51,24 @@ done
 
 `rw_known` are the digests from before the run; another one is looked up among the files of installed packages.
 """
+
+_STATE = "LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,InvocationID,ControlGroup"
+_TIMES = "ExecMainStartTimestamp,ExecMainExitTimestamp"
+
+
+def unit_part(variable: str) -> str:
+    """The part that asks how the unit named in a parameter stands, for `read_unit_state`."""
+    return f"""
+if [ -d /run/systemd/system ] && have systemctl; then
+  rw_ask={PROPERTIES},{_STATE}
+  rw_show=$(systemctl show --no-pager --timestamp=unix -p "$rw_ask,{_TIMES}" -- "${variable}" 2>/dev/null) ||
+    rw_show=$(systemctl show --no-pager -p "$rw_ask" -- "${variable}" 2>&1); rw_code=$?
+  printf '%s\\n' "$rw_show"
+{FILES_SNIPPET}
+  (exit "$rw_code")
+else printf 'rw-no-systemd\\n'; fi
+"""
+
 
 _STAND_INS = frozenset({"sleep", "true", "false", "cat", "tail", "yes", "echo", "nc", "ncat", "netcat", "socat", ":"})
 _RUNNING_TYPES = frozenset({"simple", "exec", "forking", "notify", "notify-reload", "dbus", "idle"})
@@ -102,6 +121,50 @@ class Standing(Record):
     def known(self) -> str:
         """The digests, as `rw_known` wants them."""
         return " ".join(sorted(set(self.digests.values())))
+
+
+class UnitState(Record):
+    """A unit's state, with what it is."""
+
+    load: str
+    active: str
+    sub: str = ""
+    enablement: str = ""
+    result: str = ""
+    status: int | None = None
+    invocation: str = ""
+    control_group: str = ""
+    started: float | None = None
+    """Seconds since 1970 at which its main process began last; None where systemd is too old to tell."""
+    ended: float | None = None
+    standing: Standing | None = None
+
+
+def read_unit_state(unit: str, section: Section) -> UnitState | None:
+    """Pure: what `unit_part` printed; None without systemd. Raises NoEvidence."""
+    if section.text.startswith("rw-no-systemd"):
+        return None
+    blocks = properties("\n".join(line for line in section.text.splitlines() if not line.startswith("rw-")))
+    if section.status != 0 or not blocks or "ActiveState" not in blocks[0]:
+        raise NoEvidence(f"systemctl could not say how {unit} stands")
+    says = blocks[0]
+    return UnitState(
+        load=says.get("LoadState", ""),
+        active=says["ActiveState"],
+        sub=says.get("SubState", ""),
+        enablement=says.get("UnitFileState", ""),
+        result=says.get("Result", ""),
+        status=integer(says.get("ExecMainStatus")),
+        invocation=says.get("InvocationID", ""),
+        control_group=says.get("ControlGroup", ""),
+        started=_moment(says.get("ExecMainStartTimestamp")),
+        ended=_moment(says.get("ExecMainExitTimestamp")),
+        standing=read_standing(section.text),
+    )
+
+
+def _moment(text: str | None) -> float | None:
+    return float(text[1:]) if text and re.fullmatch(r"@\d+(\.\d+)?", text) and text != "@0" else None
 
 
 def read_standing(text: str) -> Standing | None:

@@ -11,8 +11,8 @@ from runwright.model.base import Record
 from runwright.model.incidents import ServiceCrash
 from runwright.verification import standing
 from runwright.verification.findings import Evidence, Finding, NoEvidence, failed, passed, unverifiable, weightiest
+from runwright.verification.owners import LOCAL_NAMES, PORT_PART, PortOwner, read_port
 from runwright.verification.sections import Question, Section, Sections
-from runwright.verification.sockets import LISTENING_PART, from_proc, pids_from_ss
 from runwright.verification.standing import Standing, read_standing, weakened
 from runwright.verification.text import first_line, visible
 from runwright.verification.units import unit_name
@@ -37,28 +37,7 @@ if [ -d /run/systemd/system ] && have systemctl; then
 else read -r rw_init </proc/1/comm; printf 'rw-init=%s\n' "$rw_init"; fi
 """.replace("PROPERTIES", _PROPERTIES).replace("STANDING", standing.FILES_SNIPPET)
 
-PORT_PART = rf"""
-{LISTENING_PART}
-if have ss; then
-  rw_ss=$(ss -H -ltnp "sport = :$port" 2>/dev/null); printf '%s\n' "$rw_ss" | sed 's/^/rw-ss /'
-  for rw_pid in $(printf '%s\n' "$rw_ss" | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 20); do
-    read -r rw_comm <"/proc/$rw_pid/comm"
-    printf 'rw-owner %s %s %s\n' "$rw_pid" "$(tr '\n' ' ' <"/proc/$rw_pid/cgroup" 2>/dev/null)" "$rw_comm"
-  done
-fi; :
-"""
-
-_RUNTIMES = frozenset({"docker-proxy", "conmon", "containerd-shim", "rootlessport", "slirp4netns", "pasta"})
-"""Helpers of container runtimes: they hold ports for services whose unit they do not belong to."""
-
 _LONGEST_HOLD = 15.0
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class PortOwner(Record):
-    pid: int
-    name: str
-    cgroup: str
 
 
 class ServiceFacts(Record):
@@ -141,7 +120,7 @@ class ServiceCrashVerifier(Verifier[ServiceCrash, ServiceFacts]):
         facts = _read_unit(unit_name(subject.service), need(sections, "unit", f"the unit {subject.service}"))
         port = _port(subject)
         if port is not None and "port" in sections:
-            facts = facts.model_copy(update=_read_port(port, need(sections, "port", "its port")))
+            facts = facts.model_copy(update=dict(read_port(port, need(sections, "port", "its port"))))
         if subject.url is not None and "url" in sections:
             facts = facts.model_copy(update=_read_url(sections["url"]))
         return facts
@@ -263,7 +242,7 @@ def _answers(subject: ServiceCrash, now: ServiceFacts, before: ServiceFacts | No
     if subject.port is not None:
         if not now.listening:
             yield failed(f"Nothing listens on port {subject.port}.", settling=True)
-        elif now.systemd and now.owners and not any(_owns(now, owner) for owner in now.owners):
+        elif now.systemd and now.owners and not any(owner.of(now.control_group) for owner in now.owners):
             owner = now.owners[0]
             yield failed(f"Port {subject.port} is held by {owner.name} (pid {owner.pid}), which is not of {now.unit}.")
     if subject.url is not None:
@@ -281,7 +260,7 @@ def _answers(subject: ServiceCrash, now: ServiceFacts, before: ServiceFacts | No
 def _answered_by_another(url: str, now: ServiceFacts, before: ServiceFacts) -> Iterator[Finding]:
     """A fault where something new, which is not of the unit, answers for it. A proxy was there before."""
     earlier = {owner.name for owner in before.owners}
-    strangers = [one for one in now.owners if not _owns(now, one) and one.name not in earlier]
+    strangers = [one for one in now.owners if not one.of(now.control_group) and one.name not in earlier]
     if strangers and before.listening is False and len(strangers) == len(now.owners):
         yield failed(f"{url} is answered by {strangers[0].name} (pid {strangers[0].pid}), which is not of {now.unit}.")
 
@@ -292,16 +271,11 @@ def _port(subject: ServiceCrash) -> int | None:
         return subject.port
     try:
         parts = urlsplit(subject.url)
-        if parts.hostname not in _LOCAL:
+        if parts.hostname not in LOCAL_NAMES:
             return None
         return parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         return None
-
-
-def _owns(now: ServiceFacts, owner: PortOwner) -> bool:
-    """A socket-activated port is held by process 1, a container's by the runtime's helper."""
-    return owner.pid == 1 or owner.name in _RUNTIMES or bool(now.control_group and now.control_group in owner.cgroup)
 
 
 def _read_unit(unit: str, section: Section) -> ServiceFacts:
@@ -338,19 +312,6 @@ def _unit_facts(unit: str, says: Mapping[str, str]) -> ServiceFacts:
         frozen=says.get("FreezerState") == "frozen",
         job=bool(integer(says.get("Job"))),
     )
-
-
-def _read_port(port: int, section: Section) -> dict[str, object]:
-    lines = section.text.splitlines()
-    rows = "\n".join(line for line in lines if not line.startswith("rw-"))
-    named = pids_from_ss("\n".join(line for line in lines if line.startswith("rw-ss ")))
-    owners = []
-    for line in lines:
-        match = re.match(r"rw-owner (\d+) (.*) (\S.*)$", line)
-        if match and int(match[1]) in named:
-            owners.append(PortOwner(pid=int(match[1]), cgroup=visible(match[2]), name=visible(match[3])))
-    listening = any(fact.port == port for fact in from_proc(rows))
-    return {"listening": listening, "owners": tuple(owners)}
 
 
 def _read_url(section: Section) -> dict[str, object]:
