@@ -60,7 +60,8 @@ async def connect(
 ) -> tuple[asyncssh.SSHClientConnection, LoginClient]:
     """A connection that is logged in. Raises HostKeyRefused, HostUnreachable."""
     async with AsyncExitStack() as stack:
-        login = await make_login(target.endpoint, secrets, stack)
+        edit = f"runwright host edit {target.hostname} --{'jump-' if target.jump else ''}"
+        login = await make_login(target.endpoint, secrets, stack, edit)
         try:
             async with asyncio.timeout(patience.connect):
                 connection = await asyncssh.connect(

@@ -97,8 +97,9 @@ def key_algorithms(accepted: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*(name for name in known if name in usual), *usual]))
 
 
-async def make_login(endpoint: SshEndpoint, secrets: SecretSource | None, stack: AsyncExitStack) -> Login:
-    """Resolve what the endpoint names. `stack` closes what is open until the login is over.
+async def make_login(endpoint: SshEndpoint, secrets: SecretSource | None, stack: AsyncExitStack, edit: str) -> Login:
+    """Resolve what the endpoint names. `stack` closes what is open until the login is over, `edit` is the
+    command that changes what the endpoint names, up to its option.
 
     Raises HostUnreachable saying which secret is missing or unreadable.
     """
@@ -106,13 +107,13 @@ async def make_login(endpoint: SshEndpoint, secrets: SecretSource | None, stack:
     keys: list[asyncssh.SSHKey] | list[asyncssh.SSHKeyPair] | None = None
     methods = "publickey"
     if endpoint.login is SshLogin.PASSWORD:
-        password = _value(endpoint.credential, secrets, "password")
+        password = _value(endpoint.credential, secrets, "password", f"{edit}credential NAME")
         methods, described = "password,keyboard-interactive", f"the password {_name(endpoint.credential)}"
     elif endpoint.login is SshLogin.AGENT:
         pairs = await _agent_keys(stack)
         keys, described = pairs, f"the {len(pairs)} keys of the SSH agent" if len(pairs) != 1 else "the agent's key"
     else:
-        key = await _private_key(endpoint, secrets)
+        key = await _private_key(endpoint, secrets, edit)
         keys, described = [key], f"the key {_name(endpoint.credential)} ({key.get_fingerprint()})"
     client = LoginClient(endpoint.host_keys, password)
     settings: dict[str, object] = {
@@ -141,11 +142,9 @@ def _name(reference: SecretRef | None) -> str:
     return reference.name if reference else ""
 
 
-def _value(reference: SecretRef | None, secrets: SecretSource | None, what: str) -> str:
+def _value(reference: SecretRef | None, secrets: SecretSource | None, what: str, command: str) -> str:
     if reference is None:
-        raise HostUnreachable(
-            f"Found no {what} named for this login.", next_step="Name it: runwright host add ... --credential NAME"
-        )
+        raise HostUnreachable(f"Found no {what} named for this login.", next_step=f"Name it: {command}")
     if secrets is None:
         raise HostUnreachable(f"No secrets are configured here, and the login needs {reference.name}.")
     try:
@@ -154,20 +153,19 @@ def _value(reference: SecretRef | None, secrets: SecretSource | None, what: str)
         raise HostUnreachable(problem.found, allowed=problem.allowed, next_step=problem.next_step) from problem
 
 
-async def _private_key(endpoint: SshEndpoint, secrets: SecretSource | None) -> asyncssh.SSHKey:
-    text = _value(endpoint.credential, secrets, "private key")
-    lock = None if endpoint.passphrase is None else _value(endpoint.passphrase, secrets, "passphrase")
+async def _private_key(endpoint: SshEndpoint, secrets: SecretSource | None, edit: str) -> asyncssh.SSHKey:
+    command = f"{edit}passphrase NAME"
+    text = _value(endpoint.credential, secrets, "private key", f"{edit}credential NAME")
+    lock = None if endpoint.passphrase is None else _value(endpoint.passphrase, secrets, "passphrase", command)
     name = _name(endpoint.credential)
     try:
         # deriving the key from a passphrase takes long on purpose
         return await asyncio.to_thread(asyncssh.import_private_key, text if text.endswith("\n") else f"{text}\n", lock)
-    except asyncssh.KeyEncryptionError as problem:
-        raise _unreadable(name, str(problem), lock) from problem
-    except asyncssh.KeyImportError as problem:
-        raise _unreadable(name, str(problem), lock) from problem
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as problem:
+        raise _unreadable(name, str(problem), lock, command) from problem
 
 
-def _unreadable(name: str, problem: str, passphrase: str | None) -> HostUnreachable:
+def _unreadable(name: str, problem: str, passphrase: str | None, command: str) -> HostUnreachable:
     """`problem` is asyncssh's own sentence; it never quotes the key."""
     words = problem.lower()
     if "bcrypt" in words:
@@ -178,7 +176,7 @@ def _unreadable(name: str, problem: str, passphrase: str | None) -> HostUnreacha
     if "passphrase must be specified" in words:
         return HostUnreachable(
             f"The private key {name} is locked with a passphrase, and none is named.",
-            next_step="Name it: runwright host add ... --passphrase NAME",
+            next_step=f"Name it: {command}",
         )
     if passphrase is not None and ("decrypt" in words or "passphrase" in words):
         return HostUnreachable(
