@@ -122,10 +122,15 @@ def check_version(activation: Activation, version: RunbookVersion) -> LoadedRunb
     """The stored text is what both its digests say and what is activated; the runbook read from it."""
     same("version", version.id, activation.version_id)
     same("a version of runbook", version.runbook_id, activation.runbook_id)
-    same("a version named", (version.runbook_id, version.number), split_version_id(version.id))
     same("a version of digest", version.digest, activation.digest)
     if version.scope not in (ALL, activation.scope):
         raise refuse(GateReason.OUT_OF_SCOPE, f"version {version.id} of {version.scope} active for {activation.scope}")
+    return check_text(version)
+
+
+def check_text(version: RunbookVersion) -> LoadedRunbook:
+    """The row is of the version that its id names, and its text what both its digests say."""
+    same("a version named", (version.runbook_id, version.number), split_version_id(version.id))
     try:
         loaded = _stored_runbook(version.text, version.digest, version.raw_digest)
     except Tampered as error:
@@ -166,6 +171,18 @@ def check_version_approval(statement: ApprovalStatement, activation: Activation,
     same("an activation until", activation.until, statement.expires_at)
     if activation.since < statement.decided_at:
         raise refuse(GateReason.MISMATCH, f"activation {activation.id} older than its approval")
+
+
+def check_called_approval(
+    statement: ApprovalStatement, version: RunbookVersion, loaded: LoadedRunbook, scopes: tuple[str, ...]
+) -> None:
+    """What was signed is this version, byte for byte, for a scope that covers the client."""
+    same("an approval of a", statement.subject_kind, "version")
+    same("an approval for", statement.subject_id, version.id)
+    same("an approval of digest", statement.digest, loaded.digest)
+    same("an approval of text", statement.raw_digest, loaded.raw_digest)
+    if statement.scope not in scopes:
+        raise refuse(GateReason.OUT_OF_SCOPE, f"an approval of {version.id} for {statement.scope}")
 
 
 def check_rule(execution: Execution, incident: Incident, rule: RoutingRule) -> None:

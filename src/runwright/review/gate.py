@@ -26,6 +26,7 @@ from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from runwright.model.principals import ENGINE
 from runwright.model.reviews import Approval, ApprovalStatement
 from runwright.review import checks
+from runwright.review.calls import admit_called
 from runwright.review.checks import refuse
 from runwright.runbooks.load import LoadedRunbook
 
@@ -48,12 +49,13 @@ class ApprovalGate:
         """
         try:
             async with self._store.transaction() as tx:
-                execution, loaded = await self._check(tx, execution_id, intent)
+                execution, loaded, called = await self._check(tx, execution_id, intent)
                 if intent is not None:
                     await _fence(tx, intent, execution.epoch)
                     await tx.journal.intend(intent)
                 else:
-                    await self._audit(tx, "gate.admit", execution, digest=execution.digest)
+                    calls = ",".join(sorted(called))
+                    await self._audit(tx, "gate.admit", execution, digest=execution.digest, calls=calls)
         except Held:
             raise
         except GateRefused as refused:
@@ -70,11 +72,12 @@ class ApprovalGate:
             execution_id=execution.id,
             host_id=execution.host_id,
             approval_id=execution.approval_id,
+            called={digest: each.document for digest, each in called.items()},
         )
 
     async def _check(
         self, tx: Transaction, execution_id: str, intent: StepIntent | None
-    ) -> tuple[Execution, LoadedRunbook]:
+    ) -> tuple[Execution, LoadedRunbook, dict[str, LoadedRunbook]]:
         """All checks. The stop switch comes last: held means that nothing else is wrong."""
         execution = await tx.executions.find(execution_id, client=EVERY_CLIENT)
         plan = await tx.plans.find(execution_id, client=EVERY_CLIENT) if execution is None else None
@@ -89,8 +92,19 @@ class ApprovalGate:
         loaded = await self._check_version(tx, execution)
         unreported = plan.incident if plan is not None and not plan.reported else None
         await self._check_route(tx, execution, unreported, named=person or machine)
-        await _check_switches(tx, execution)
-        return execution, loaded
+        called = await self._check_calls(tx, execution, loaded)
+        await _check_switches(tx, execution, called)
+        return execution, loaded, called
+
+    async def _check_calls(
+        self, tx: Transaction, execution: Execution, loaded: LoadedRunbook
+    ) -> dict[str, LoadedRunbook]:
+        """What it calls, by digest: each approved on its own, now."""
+
+        def holds(approval: Approval) -> ApprovalStatement:
+            return checks.check_approval(self._keyring, approval, self._clock.now())
+
+        return await admit_called(tx, execution, loaded.document, holds)
 
     async def _check_host(self, tx: Transaction, execution: Execution, *, person: bool) -> None:
         host = await tx.hosts.find(execution.host_id, client=EVERY_CLIENT)
@@ -155,7 +169,7 @@ class ApprovalGate:
             chain = chained.id if chained else SYSTEM_CHAIN
             await record(tx, self._clock, ENGINE, action, execution_id, chain=chain, reason=refused.reason.value)
 
-    async def _audit(self, tx: Transaction, action: str, execution: Execution, *, digest: str) -> None:
+    async def _audit(self, tx: Transaction, action: str, execution: Execution, *, digest: str, calls: str = "") -> None:
         await record(
             tx,
             self._clock,
@@ -167,6 +181,7 @@ class ApprovalGate:
             version=execution.version_id,
             approval=execution.approval_id,
             host=execution.host_id,
+            **({"calls": calls} if calls else {}),
         )
 
     async def _requester(self, tx: Transaction, execution: Execution) -> tuple[bool, bool]:
@@ -183,8 +198,10 @@ class ApprovalGate:
         return False, allows(bearer_of(token), Permission.RUN, client)
 
 
-async def _check_switches(tx: Transaction, execution: Execution) -> None:
-    for switch_id in ("global", client_scope(execution.client_id), f"runbook:{execution.runbook_id}"):
+async def _check_switches(tx: Transaction, execution: Execution, called: dict[str, LoadedRunbook]) -> None:
+    """A switch of a runbook holds those that call it too."""
+    runbooks = dict.fromkeys((execution.runbook_id, *(loaded.document.id for loaded in called.values())))
+    for switch_id in ("global", client_scope(execution.client_id), *(f"runbook:{name}" for name in runbooks)):
         switch = await tx.switches.find(switch_id, client=EVERY_CLIENT)
         if switch is not None:
             raise Held(
