@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runwright.execution.commands import step_command
 from runwright.execution.context import HEED_INTERVAL, Interruption, RunContext
 from runwright.execution.frame import Frame, attempt_id, find_step
 from runwright.execution.kill_points import KillPoint, reached
+from runwright.execution.outputs import OutputKeeper
 from runwright.model.documents import Step
 from runwright.model.errors import InvalidInput, NotFound, Refused
 from runwright.model.executions import AttemptRecord, EventKind, JournalEntry, Section, StepIntent
@@ -19,6 +20,7 @@ from runwright.model.ports.hosts import AttemptState, Command, OutputSink, StopR
 
 LIVE_OUTPUT_LIMIT = 64_000
 """Characters of one attempt shown live; all of it is in the outcome."""
+NO_MORE = "\n[runwright: no more of this attempt is shown live]\n"
 GRACE = 5.0
 """Seconds that a running attempt found after a crash gets at least."""
 
@@ -88,12 +90,23 @@ async def perform(context: RunContext, frame: Frame, section: Section, step: Ste
     _command(context, frame, step)
     intent, current = await admitted_step(context, frame, section, step, number)
     command = _command(context, frame, current)
-    sink = _live_output(context, section, intent.step_id, number)
-    run = context.session.run_attempt(intent.attempt_id, command, sink)
+    look = context.looker.look(current, frame.resolved)
+    keeper = OutputKeeper(
+        context.request.artefacts,
+        context.request.client_id,
+        shown=command.output_limit,
+        most=context.request.keep_output,
+    )
+    sink = _live_output(context, section, intent.step_id, number, keeper)
+    run = context.session.run_attempt(intent.attempt_id, command.model_copy(update={"look": look}), sink)
     try:
         found = await _watched(context, intent, run, waits=_only_waits(current))
+        outcome = await keeper.finish(found.outcome)
     except (InvalidInput, NotFound, Refused) as error:
         raise NotStarted(intent, str(error)) from error
+    finally:
+        await keeper.discard()
+    found = replace(found, outcome=context.looker.told(current, frame.resolved, outcome))
     reached(KillPoint.BEFORE_OUTCOME, intent.execution_id, place_of(intent))
     return found
 
@@ -160,15 +173,20 @@ async def _watched(
             await asyncio.wait({task})
 
 
-def _live_output(context: RunContext, section: Section, step_id: str, number: int) -> OutputSink:
+def _live_output(context: RunContext, section: Section, step_id: str, number: int, keeper: OutputKeeper) -> OutputSink:
     decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in ("stdout", "stderr")}
     left = LIVE_OUTPUT_LIMIT
 
     async def sink(stream: str, chunk: bytes) -> None:
         nonlocal left
         reached(KillPoint.AFTER_START, context.request.execution_id, f"{section.value}:{step_id}")
-        text = decoders[stream].decode(chunk)[: max(left, 0)]
+        await keeper.feed(stream, chunk)
+        if left <= 0:
+            return
+        text = decoders[stream].decode(chunk)
         left -= len(text)
+        if left <= 0:
+            text = text[: len(text) + left] + NO_MORE
         if text:
             await context.emit(
                 EventKind.STEP_OUTPUT,

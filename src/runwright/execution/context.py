@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, TypeVar
 
+from runwright.execution.looks import Looker
 from runwright.execution.request import RunRequest
 from runwright.model.admission import AdmittedRunbook
 from runwright.model.errors import GateReason, GateRefused, Held, StorageUnavailable
@@ -60,6 +61,7 @@ class RunContext:
         self.journal = journal
         self.session = session
         self.clock = clock
+        self.looker = Looker(request.brief)
         self._gate = gate
         self._last: AdmittedRunbook | None = None
 

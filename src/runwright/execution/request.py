@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from runwright.execution.outputs import MOST
 from runwright.model.documents import ParameterValue
 from runwright.model.executions import ExecutionResult, HostBrief, RunbookRef
 from runwright.model.incidents import IncidentBrief
 from runwright.verification.verify import HOLD
+from runwright.model.ports.artefacts import ArtefactStore
 from runwright.model.questions import Question
 
 
@@ -45,6 +47,10 @@ class RunRequest:
     """What was asked before, by the id of the asking attempt."""
     checkpoint: Callable[[ExecutionResult], Awaitable[None]] | None = None
     """Stores what is known so far, before anything that could not be found out again afterwards."""
+    artefacts: ArtefactStore | None = None
+    """Where output goes that is longer than its record shows; None keeps what the record shows."""
+    keep_output: int = MOST
+    """Bytes of one such output that are kept at most."""
     hold: float = HOLD
     """Seconds that a verdict must stay true where nothing else is said."""
     earlier: ExecutionResult | None = None

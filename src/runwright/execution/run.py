@@ -90,9 +90,11 @@ class _Run:
         )
         context.session.hide(resolved.secrets.values())
         self._frame = frame = Frame(document, resolved, self._request.become)
+        fresh = telemetry.before is None
         if telemetry.before is None:
             telemetry.before = await self._capture("before")
             await self._checkpoint()
+        context.looker.begin(telemetry.before.disks, fresh=fresh)
         entries = await context.journal.entries(self._request.execution_id)
         # After reading: nothing that a newer worker intended is among them, and nothing of its is adopted or buried.
         await context.journal.hold(self._request.execution_id, self._request.epoch)

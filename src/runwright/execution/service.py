@@ -9,6 +9,7 @@ from dataclasses import replace
 from runwright.execution import questions
 from runwright.execution.evidence import bundle_id
 from runwright.execution.kill_points import KillPoint, reached
+from runwright.execution.outputs import MOST
 from runwright.execution.request import RunRequest
 from runwright.execution.run import run_runbook
 from runwright.execution.store_journal import StoreJournal
@@ -31,6 +32,7 @@ from runwright.model.executions import (
 from runwright.model.hosts import Host
 from runwright.model.ids import digest, split_version_id
 from runwright.model.incidents import Incident, IncidentBrief
+from runwright.model.ports.artefacts import ArtefactStore
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.gate import Gate
 from runwright.model.ports.hosts import HostConnector
@@ -61,6 +63,9 @@ class ExecutionService:
         clock: Clock,
         journal_factory: JournalFactory = StoreJournal,
         hold: float = HOLD,
+        *,
+        artefacts: ArtefactStore | None = None,
+        keep_output: int = MOST,
     ) -> None:
         self._store = store
         self._gate = gate
@@ -68,6 +73,8 @@ class ExecutionService:
         self._clock = clock
         self._journal_factory = journal_factory
         self._hold = hold
+        self._artefacts = artefacts
+        self._keep_output = keep_output
 
     async def run(self, execution_id: str) -> ExecutionResult:
         """Run an execution, or go on with it; for one that is final, or waits for a person, its stored result.
@@ -170,6 +177,8 @@ class ExecutionService:
             stopped=stopped,
             asks=True,
             checkpoint=checkpoint,
+            artefacts=self._artefacts,
+            keep_output=self._keep_output,
             earlier=earlier,
             hold=self._hold,
         )

@@ -9,6 +9,7 @@ from runwright.execution.context import RunContext, RunEnd
 from runwright.execution.frame import Frame
 from runwright.execution.guards import Answer, ask_guard
 from runwright.execution.kill_points import KillPoint, reached
+from runwright.execution.looks import merged
 from runwright.model.documents import Retry, Step
 from runwright.model.errors import InvalidInput
 from runwright.model.executions import (
@@ -260,7 +261,13 @@ def step_record(
 ) -> StepRecord:
     """A step's entry in the telemetry."""
     return StepRecord(
-        id=path, kind=step.kind.value, status=status, attempts=tuple(attempts), section=section, reason=reason
+        id=path,
+        kind=step.kind.value,
+        status=status,
+        attempts=tuple(attempts),
+        state_changes=merged(change for attempt in attempts for change in attempt.state_changes),
+        section=section,
+        reason=reason,
     )
 
 

@@ -1,8 +1,9 @@
 # Supervises one attempt. Handed in before this text: id, base, nonce, cgroup (may be empty), become,
-# most (bytes kept of each stream), secrets, step. Runs in a session of its own.
+# most (bytes kept of each stream), secrets, step, look (read-only text that leaves a line in look_saw; may be empty).
+# Runs in a session of its own.
 #
 # Answers on standard error: "<nonce> S" once started, "<nonce> K" if the id is known already,
-# "<nonce> E <why>" if nothing could be started, and "<nonce> <exit code>" at the end; the end of
+# "<nonce> E <why>" if nothing could be started, and "<nonce> <exit code>[ <look before> / <look after>]" at the end; the end of
 # standard output is marked by the nonce alone. Everything else is the command's own output.
 #
 # Every process started here costs as much as a small step does. So all that the shell can do it does itself, and
@@ -68,12 +69,15 @@ if [ -n "$making" ]; then
   wait "$making"
   { echo "$run" >"$own/cgroup.procs"; } 2>/dev/null || rmdir -- "$own" 2>/dev/null
 fi
+saw=
+[ -z "$look" ] || { look_when=before; eval "$look"; saw=$look_saw; }
 { printf '%s' "$step" >&4; } 2>/dev/null
 exec 4>&-
 wait "$run"
 code=$?
 printf '%s\n' "$code" >"$d.exit"
+[ -z "$look" ] || { look_when=after; eval "$look"; saw="$saw / $look_saw"; }
 # All that the step wrote is in the pipes before these marks, whatever still holds the streams open.
 { printf '%s' "$nonce" >&6; } 2>/dev/null || printf '%s' "$nonce"
-{ printf '%s %s\n' "$nonce" "$code" >&8; } 2>/dev/null || printf '%s %s\n' "$nonce" "$code" >&2
+{ printf '%s %s%s\n' "$nonce" "$code" "$saw" >&8; } 2>/dev/null || printf '%s %s%s\n' "$nonce" "$code" "$saw" >&2
 exit 0
