@@ -13,14 +13,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runwright.model import errors
 from runwright.model.executions import EventKind, ExecutionStatus
-from runwright.model.hosts import LocalConnection, NewHost
+from runwright.model.hosts import (
+    AcceptedKeys,
+    HostChange,
+    ImportedHosts,
+    LocalConnection,
+    NewHost,
+    SecretRef,
+    SshConnection,
+)
 from runwright.model.incidents import IncidentStatus, NewIncident
 from runwright.model.principals import Role
 from runwright.model.reviews import ActivationState, ReviewStatus
 from runwright.surfaces.client import RunwrightClient
+from support.external import reported
 from support.house import PASSWORD, House, grant, served
 from surfaces import seed
 from surfaces.conftest import History
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILH4tZw7ZG8s5/S0y1/eiEjWGOm5pE2T3r20l1LQjIrN"
 
 NO_CALL = {"close"}
 """Public methods that ask the server nothing."""
@@ -102,6 +113,7 @@ def _look_around(client: Noted, history: History) -> None:
     assert [item.id for item in client.executions(incident_id=seeded.incident_id)] == [seeded.execution_id]
     assert next(client.events(seeded.execution_id)).kind is EventKind.EXECUTION_STATUS
     assert client.incidents(status="escalated")[0].id == seeded.incident_id
+    assert client.evidence(seeded.execution_id).count(b"\n") > 10
     assert client.escalations(seeded.incident_id)[0].execution_id == seeded.execution_id
     assert {line["runbook_id"] for line in client.runbooks()} >= {seed.RUNBOOK}
     assert [version.number for version in client.versions(seed.RUNBOOK)] == [2, 1]
@@ -115,6 +127,7 @@ def _change(client: Noted, history: History) -> None:
     assert (
         client.add_host(NewHost(client_id="acme", hostname="web-1", connection=LocalConnection())).client_id == "acme"
     )
+    _manage_hosts(client)
     new = NewIncident(client_id="acme", host="web-1", incident_type="disk_full", subject={"mount": "/"})
     assert client.incident(client.report_incident(new).id).status is IncidentStatus.ESCALATED
     client.add_user("ben", PASSWORD, [{"role": "viewer", "client_id": "acme"}])
@@ -124,8 +137,29 @@ def _change(client: Noted, history: History) -> None:
     assert client.stop("client:acme", "drill").id == "client:acme"
     assert [switch.id for switch in client.stops()] == ["client:acme"]
     client.release("client:acme")
+    taken = client.report_execution(reported(client_id=seed.CLIENT))
+    assert client.external_execution(taken.id) == taken == client.external_executions(source="cron")[0]
     started = client.run_incident(history.seeded.incident_id)
     assert client.cancel(started.id).cancel_requested_at is not None
+
+
+def _manage_hosts(client: Noted) -> None:
+    """A host from its registration to its end."""
+    credential = SecretRef(client_id="acme", name="key")
+    ssh = NewHost(
+        client_id="acme", hostname="web-2", connection=SshConnection(address="192.0.2.1", credential=credential)
+    )
+    form = ImportedHosts(client_id="acme", hosts=(ssh,))
+    assert client.import_hosts(form).new == ("web-2",)
+    (host,) = client.hosts(hostname="web-2")
+    assert client.host(host.id) == host
+    assert client.edit_host(host.id, HostChange(labels={"env": "prod"})).labels == {"env": "prod"}
+    assert client.accept_host_keys(host.id, AcceptedKeys(host_keys=(HOST_KEY,))).connection.host_keys == (HOST_KEY,)
+    check = client.check_host(host.id)
+    assert client.host_check(host.id, check.id) == check
+    assert client.host_checks(host.id) == [check]
+    client.remove_host(host.id)
+    assert client.hosts(hostname="web-2") == []
 
 
 def _decide(client: Noted, history: History) -> None:

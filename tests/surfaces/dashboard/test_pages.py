@@ -16,7 +16,7 @@ from runwright.surfaces.dashboard.side_by_side import rows
 from support.house import ADMIN, PASSWORD, House, grant
 
 HOSTILE = '<script>alert(1)</script>\u202egnp.\u200b\x1b[31m"onmouseover="x'
-PAGES = ("/", "/queue", "/incidents", "/executions", "/runbooks", "/runbooks/RB-LINUX-SERVICE-001")
+PAGES = ("/", "/queue", "/incidents", "/executions", "/hosts", "/runbooks", "/runbooks/RB-LINUX-SERVICE-001")
 
 
 async def _logged_in(house: House, *grants: object) -> httpx2.AsyncClient:

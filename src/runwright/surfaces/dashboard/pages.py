@@ -32,6 +32,7 @@ _LINKS = (
     ("/queue", "Review", Permission.READ_REVIEWS),
     ("/incidents", "Incidents", Permission.READ_INCIDENTS),
     ("/executions", "Executions", Permission.READ_EXECUTIONS),
+    ("/hosts", "Hosts", Permission.READ_HOSTS),
     ("/runbooks", "Runbooks", Permission.READ_RUNBOOKS),
     ("/audit", "Audit", Permission.READ_AUDIT),
 )
