@@ -85,7 +85,7 @@ def receive(result: ExecutionResult, *, now: datetime) -> Received:
 
 def differing(stored: ExecutionResult, given: ExecutionResult) -> Conflict:
     """The refusal of other content under a known id, naming every place where the two differ."""
-    places = sorted(set(_differences(_plain(stored), _plain(given), "")))
+    places = sorted(set(_differences(_plain(stored), _plain(given), "")) - {"runbook.version"})  # that one is ours
     shown = ", ".join(places[:20]) or "values that are masked here, or cut"
     more = f" and {len(places) - 20} more" if len(places) > 20 else ""
     return Conflict(
