@@ -29,7 +29,7 @@ MEMORY_SHARE, MEMORY_KB = 0.1, 8_192
 """A process's memory counts as changed from a tenth and 8 MB on."""
 
 TEXT = r"""
-look_saw=
+look_saw=-
 for look_n in 0 1 2; do
   case $look_n in 0) look_unit=$look_0 ;; 1) look_unit=$look_1 ;; *) look_unit=$look_2 ;; esac
   [ -n "$look_unit" ] || continue

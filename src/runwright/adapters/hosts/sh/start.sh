@@ -79,5 +79,5 @@ printf '%s\n' "$code" >"$d.exit"
 [ -z "$look" ] || { look_when=after; eval "$look"; saw="$saw / $look_saw"; }
 # All that the step wrote is in the pipes before these marks, whatever still holds the streams open.
 { printf '%s' "$nonce" >&6; } 2>/dev/null || printf '%s' "$nonce"
-{ printf '%s %s%s\n' "$nonce" "$code" "$saw" >&8; } 2>/dev/null || printf '%s %s%s\n' "$nonce" "$code" "$saw" >&2
+{ printf '%s %s %s\n' "$nonce" "$code" "$saw" >&8; } 2>/dev/null || printf '%s %s %s\n' "$nonce" "$code" "$saw" >&2
 exit 0
