@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from runwright.execution.memory_journal import MemoryJournal
@@ -29,8 +30,16 @@ class LabGate:
     only the lab's own factory gives a session such an identity.
     """
 
-    def __init__(self, tried: Tried, version_id: str, *, machine: Machine, journal: MemoryJournal) -> None:
-        """Raises Refused for a machine whose session is not one of the lab's own."""
+    def __init__(
+        self,
+        tried: Tried,
+        version_id: str,
+        *,
+        machine: Machine,
+        journal: MemoryJournal,
+        called: Mapping[str, RunbookDocument] | None = None,
+    ) -> None:
+        """`called`: what its `call` steps may name, by digest. Raises Refused for a machine whose session is not one of the lab's own."""
         if machine.session.identity.lab_machine != machine.name:
             raise Refused(
                 f"Found {machine.name}, which the lab did not isolate itself.",
@@ -40,9 +49,12 @@ class LabGate:
         self._version_id = version_id
         self._machine = machine.name
         self._journal = journal
+        self._called = called
 
     async def admit(self, execution_id: str, intent: StepIntent | None = None) -> LabRunbook:
         """Journal the intent, if any, and hand out the content for this machine. Raises Conflict like the journal."""
         if intent is not None:
             await self._journal.intend(intent)
-        return LabRunbook(self._tried.document, self._version_id, self._tried.digest, machine=self._machine)
+        return LabRunbook(
+            self._tried.document, self._version_id, self._tried.digest, machine=self._machine, called=self._called
+        )

@@ -24,8 +24,11 @@ ALLOWANCE: tuple[tuple[str, str], ...] = (
 LOGS = "/var/log/"
 """What is written here is allowed; what is deleted here is a change."""
 
-HANDED_OVER = frozenset({ExecutionStatus.PARTIAL, ExecutionStatus.INTERRUPTED, ExecutionStatus.CANCELLED})
-"""A run that ends so goes to a person as it stands, whatever it was for."""
+HANDED_OVER = frozenset(
+    {ExecutionStatus.PENDING, ExecutionStatus.PARTIAL, ExecutionStatus.INTERRUPTED, ExecutionStatus.CANCELLED}
+)
+"""A run that ends so goes to a person as it stands, whatever it was for. Pending is one that asks a person: in the
+lab nobody answers."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def judge(seen: Seen) -> Judgement:
     changed nothing or was handed to a person. A script without evidence, an overrun or a lost machine is a failure.
     """
     problem = _problem(seen)
+    if seen.expect is Expectation.HEALED and _asks(seen) and not _ok(seen.healthy) and not _lost(seen):
+        return Judgement(TrialOutcome.ESCALATED, False, False, f"The run asks a person, and nobody is there. {problem}")
     if problem is None and seen.expect is Expectation.HEALED:
         return Judgement(TrialOutcome.HEALED, True, False, "The fault is gone, stayed gone, and nothing was lost.")
     if problem is None:
@@ -80,9 +85,19 @@ def _problem(seen: Seen) -> str | None:
             return f"The fault is still there: healthy {_said(seen.healthy)} within settle."
         if not _ok(seen.held):
             return f"The fix did not hold: healthy {_said(seen.held)} within hold."
-    if seen.keeps_given and not _ok(seen.keeps):
+    if _lost(seen):
         return f"Something that must survive did not: keeps {_said(seen.keeps)}."
     return None
+
+
+def _asks(seen: Seen) -> bool:
+    """Whether the run itself came to a question and ended there."""
+    ended = not seen.error and not seen.overran
+    return ended and seen.execution is not None and seen.execution.status is ExecutionStatus.PENDING
+
+
+def _lost(seen: Seen) -> bool:
+    return seen.keeps_given and not _ok(seen.keeps)
 
 
 def _twin(seen: Seen) -> Judgement:

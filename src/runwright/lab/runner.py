@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from runwright.model.executions import ExecutionResult
 from runwright.model.lab import Expectation, Scenario, TrialReport
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.machines import Machines
+
+Called = Callable[[RunbookDocument], Awaitable[Mapping[str, RunbookDocument]]]
+"""Finds what the `call` steps of a document name, by digest."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class LabTrials:
         jobs: int = 2,
         limit: int = 4,
         watchers: Watchers | None = None,
+        called: Called | None = None,
     ) -> None:
         """`jobs` machines at once, `limit` trials per candidate. Folders are read at each call."""
         self._machines = machines
@@ -42,6 +46,7 @@ class LabTrials:
         self._jobs = jobs
         self._limit = limit
         self._watchers = watchers
+        self._called = called
 
     async def try_candidate(
         self, document: RunbookDocument, version_id: str, digest: str, failed: ExecutionResult | None
@@ -60,6 +65,7 @@ class LabTrials:
             version=version_id,
             jobs=self._jobs,
             watchers=self._watchers,
+            called=await self._called(document) if self._called is not None else None,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from runwright.execution.memory_journal import MemoryJournal, Observer
@@ -13,6 +13,7 @@ from runwright.lab.gate import LabGate, Tried
 from runwright.lab.judge import Judgement, Seen, judge
 from runwright.lab.several import several
 from runwright.lab.watch import NoVerdict, StageObserver, Watch, break_it, make_healthy
+from runwright.model.documents import RunbookDocument
 from runwright.model.errors import HostUnreachable, NoMachine, RunwrightError
 from runwright.model.executions import ExecutionResult, ExecutionStatus, HostBrief, RunbookRef
 from runwright.model.hosts import Platform
@@ -64,15 +65,18 @@ async def run_trials(
     version: str | None = None,
     jobs: int = 2,
     watchers: Watchers | None = None,
+    called: Mapping[str, RunbookDocument] | None = None,
 ) -> tuple[TrialReport, ...]:
     """A trial per scenario, `jobs` at once; reports in the order of the scenarios.
+
+    `called`: runbooks that `call` steps may name, by digest.
 
     Raises NoMachine where there is no lab. When it is cancelled, or a trial raises, all machines are ended first.
     """
     await demand_lab(machines)
 
     async def one(scenario: Scenario) -> TrialReport:
-        return await run_trial(machines, tried, scenario, clock, version=version, watchers=watchers)
+        return await run_trial(machines, tried, scenario, clock, version=version, watchers=watchers, called=called)
 
     return await several(one, scenarios, jobs)
 
@@ -85,6 +89,7 @@ async def run_trial(
     *,
     version: str | None = None,
     watchers: Watchers | None = None,
+    called: Mapping[str, RunbookDocument] | None = None,
 ) -> TrialReport:
     """One trial: boot, setup, inject, the run, and what the machine shows afterwards.
 
@@ -95,7 +100,7 @@ async def run_trial(
     await demand_lab(machines)
     watchers = watchers or Watchers()
     began = clock.monotonic()
-    trial = _Trial(tried, version or version_id(tried.document.id, 1), scenario, clock, watchers)
+    trial = _Trial(tried, version or version_id(tried.document.id, 1), scenario, clock, watchers, called or {})
     try:
         async with machines.boot(machine_request(scenario)) as machine:
             report = await trial.on(machine, clock.monotonic() - began)
@@ -119,12 +124,21 @@ class _Run:
 class _Trial:
     """One runbook and one scenario; `on` a machine gives the report."""
 
-    def __init__(self, tried: Tried, version: str, scenario: Scenario, clock: Clock, watchers: Watchers) -> None:
+    def __init__(
+        self,
+        tried: Tried,
+        version: str,
+        scenario: Scenario,
+        clock: Clock,
+        watchers: Watchers,
+        called: Mapping[str, RunbookDocument],
+    ) -> None:
         self._tried = tried
         self._version = version
         self._scenario = scenario
         self._clock = clock
         self._watchers = watchers
+        self._called = called
 
     async def on(self, machine: Machine, boot_seconds: float) -> TrialReport:
         """The trial on a machine that has booted."""
@@ -179,7 +193,7 @@ class _Trial:
 
         try:
             journal = MemoryJournal(self._watchers.event)
-            gate = LabGate(self._tried, self._version, machine=watch.machine, journal=journal)
+            gate = LabGate(self._tried, self._version, machine=watch.machine, journal=journal, called=self._called)
             request = replace(self._request(watch.machine), cancelled=late, checkpoint=keep)
             async with asyncio.timeout(limit + GRACE):
                 result = await run_runbook(

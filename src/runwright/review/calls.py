@@ -13,12 +13,12 @@ from runwright.model.documents import Call, RunbookDocument
 from runwright.model.errors import GateReason, GateRefused
 from runwright.model.executions import Execution
 from runwright.model.ids import version_id
-from runwright.model.ports.store import EVERY_CLIENT, Transaction
+from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from runwright.model.reviews import ActivationState, Approval, ApprovalStatement
 from runwright.model.versions import RunbookVersion
 from runwright.review import checks
 from runwright.review.checks import refuse
-from runwright.runbooks.load import LoadedRunbook
+from runwright.runbooks.load import LoadedRunbook, load_runbook
 
 DEEPEST = 5
 """Calls within calls. A cycle would need a digest that contains itself; this bounds what was edited by hand."""
@@ -56,6 +56,22 @@ async def admit_called(
             _named(found[call.digest], call)
         if len(found) > MOST:
             raise refuse(GateReason.CALL, f"{len(found)} versions called by {execution.version_id}; at most {MOST}")
+    return found
+
+
+async def stored_calls(store: Store, document: RunbookDocument) -> dict[str, RunbookDocument]:
+    """What a document calls as it is stored, approved or not: for trials on disposable machines."""
+    found: dict[str, RunbookDocument] = {}
+    level = [document]
+    async with store.reading() as tx:
+        for _ in range(DEEPEST):
+            wanted = [call for caller in level for call in calls_of(caller) if call.digest not in found]
+            level = []
+            for call in wanted:
+                version = await tx.versions.find(version_id(call.runbook, call.version), client=EVERY_CLIENT)
+                if version is not None and version.digest == call.digest:
+                    found[call.digest] = load_runbook(version.text).document
+                    level.append(found[call.digest])
     return found
 
 

@@ -217,12 +217,16 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
     from runwright.lab.library import folder
     from runwright.lab.runner import LabTrials
     from runwright.learning.service import LearningService
+    from runwright.review.calls import stored_calls
     from runwright.review.gate import ApprovalGate
 
     clock = SystemClock()
     async with opened_store(settings) as store:
         queue = DurableQueue(settings.durable_url)
-        trials = LabTrials(machines(), (*settings.scenario_dirs, folder()), clock) if settings.lab else None
+        trials = None
+        if settings.lab:
+            scenarios = (*settings.scenario_dirs, folder())
+            trials = LabTrials(machines(), scenarios, clock, called=lambda document: stored_calls(store, document))
         connector = connectors(settings)
         loop = LoopWorker(
             store,

@@ -48,6 +48,10 @@ def check(
 def trial(
     runbook: Annotated[Path, typer.Argument(help="The runbook to try.")],
     scenarios: Annotated[list[Path], typer.Argument(help="Scenario files or folders.")],
+    with_: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A runbook that it calls, beside those that come with Runwright."),
+    ] = None,
     jobs: Jobs = 2,
     json_: Json = False,
 ) -> None:
@@ -55,11 +59,14 @@ def trial(
     from runwright.lab.scenarios import load_folder, load_scenario
     from runwright.lab.trials import Watchers, run_trials
     from runwright.model.lab import TrialOutcome
+    from runwright.runbooks.library import starter_runbooks
     from runwright.runbooks.load import load_runbook
     from runwright.surfaces.cli.files import read_text
     from runwright.surfaces.wiring import machines, system_clock
 
     loaded = load_runbook(read_text(runbook), str(runbook))
+    others = [load_runbook(read_text(path), str(path)) for path in with_ or ()]
+    called = {each.digest: each.document for each in (*starter_runbooks(), *others)}
     found = [item for path in scenarios for item in (load_folder(path) if path.is_dir() else (load_scenario(path),))]
 
     def show(report: TrialReport) -> None:
@@ -69,7 +76,7 @@ def trial(
             say(f"{mark}  {report.scenario}: {report.outcome.value}{healed}  {report.seconds:.1f} s  {report.reason}")
 
     reports = run_until_done(
-        run_trials(machines(), loaded, found, system_clock(), jobs=jobs, watchers=Watchers(report=show))
+        run_trials(machines(), loaded, found, system_clock(), jobs=jobs, watchers=Watchers(report=show), called=called)
     )
     if json_:
         forms = [stamped("trial", report) for report in reports]
