@@ -13,6 +13,7 @@ from runwright.model.principals import Role
 from runwright.model.reviews import ActivationState
 from runwright.surfaces.services import Services
 from support import records
+from support.external import external_result
 from support.house import ADMIN, House, grant
 
 MANY = 5
@@ -42,6 +43,7 @@ async def _fill(services: Services) -> dict[str, str]:
             client_id="client-0", host=f"web-{number}", incident_type="disk_full", subject={"mount": f"/{number}"}
         )
         incident = await loop.report_incident(ADMIN, new)
+        await loop.report_execution(ADMIN, external_result(client_id="client-0", execution_id=f"job-{number}"))
     async with services.store.transaction() as tx:
         for number in range(MANY):
             version = f"{records.RUNBOOK}-v{number + 1}"
@@ -56,6 +58,7 @@ async def _fill(services: Services) -> dict[str, str]:
         "/api/incidents": "/api/incidents",
         "/api/incidents/{incident_id}/escalations": f"/api/incidents/{incident.id}/escalations",
         "/api/executions": "/api/executions",
+        "/api/executions/external": "/api/executions/external",
         "/api/activations": "/api/activations",
         "/api/approvals": "/api/approvals",
         "/api/runbooks": "/api/runbooks",
