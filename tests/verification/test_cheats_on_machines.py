@@ -1,17 +1,23 @@
-"""Fixes and cheats on a real systemd machine: the verifier must tell them apart.
+"""Fixes and cheats on real systemd machines: the verifiers must tell them apart.
 
-Every case has a unit or a mount of its own, so all of a test's cases run at once on one machine.
+The table is data, `tests/cases/verification/cheats/<incident type>.yaml`: families (how to build and break
+the thing) and cases (what is done to it, and the verdict that is due). Every case has units, ports and
+directories of its own, so all of a machine's cases go through each phase at once; those `alone` follow.
+A sample of every type runs by default; `RUNWRIGHT_ALL_CHEATS=1` runs the whole table and prints it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.hosts.machines import NspawnMachines
@@ -20,203 +26,221 @@ from runwright.execution.state_diff import diff_states
 from runwright.model.incidents import IncidentBrief
 from runwright.model.ports.machines import Machine, MachineRequest
 from runwright.model.states import HostState
-from runwright.model.verdicts import Verification
+from runwright.model.verdicts import Check, Verification
 from runwright.verification.verify import verify
 
-pytestmark = pytest.mark.lab
+TABLE = Path(__file__).parent.parent / "cases" / "verification" / "cheats"
+TYPES = ("service_crash", "disk_full", "high_cpu", "memory_leak", "cert_expiry", "backup_failure")
+TOGETHER = """
+reload() {
+  asked=$(date +%s%N); exec 7>/run/reload.lock; flock 7
+  [ "$(cat /run/reload.begun 2>/dev/null || echo 0)" -gt "$asked" ] ||
+    { date +%s%N >/run/reload.begun; systemctl daemon-reload; }
+  exec 7>&-
+}
+"""
+"""Many cases that want systemd to read its files again at the same moment need it to do so only once."""
+EVERYTHING = bool(os.environ.get("RUNWRIGHT_ALL_CHEATS"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is done instead of, or as, the fix; `$n` is the case's own name, `$p` its port."""
+    """One row of the table."""
 
+    incident_type: str
     name: str
-    fix: str
+    fix: bool
     expect: str
+    """`passed`, `failed`, `unverifiable`, or `not passed`."""
     reason: str
-    subject: dict[str, Any] = field(default_factory=dict)
+    setup: str
+    does: str
+    subject: dict[str, Any]
+    quick: bool
+    alone: bool
+    port: int
+
+    @property
+    def brief(self) -> IncidentBrief:
+        return IncidentBrief(incident_type=self.incident_type, subject=self.subject)
 
 
-SETUP_SERVICE = """
-cat >/etc/systemd/system/$n.service <<END
-[Unit]
-StartLimitIntervalSec=0
-[Service]
-ExecStartPre=/usr/bin/test ! -e /run/$n.lock
-ExecStart=/usr/bin/python3 -m http.server $p --bind 127.0.0.1 --directory /usr/share/doc
-[Install]
-WantedBy=multi-user.target
-END
-touch /run/$n.lock
-systemctl daemon-reload; systemctl -q enable $n; systemctl start $n
-true
-"""
-UNLOCK = "rm /run/$n.lock; systemctl restart $n"
-WEB: dict[str, Any] = {"port": True, "url": True}
-LOOP = "d=/etc/systemd/system/$n.service.d; mkdir -p $d; printf '[Service]\\n%b' \"$drop\" >$d/x.conf"
-QUIETLY = ">/dev/null 2>&1 </dev/null &"
+def load(incident_type: str, first_port: int) -> list[Case]:
+    """The rows of one incident type."""
+    head, *rows = list(YAML(typ="safe").load_all((TABLE / f"{incident_type}.yaml").read_text()))
+    found = []
+    for number, row in enumerate(rows):
+        family = head["families"][row["family"]]
+        port = first_port + number
+        told = f"export n={row['name']} p={port}\n{TOGETHER}{head.get('prelude', '')}\n"
+        fix = row.get("kind", "cheat") == "fix"
+        subject = {key: _own(value, row["name"], port) for key, value in family["subject"].items()}
+        found.append(
+            Case(
+                incident_type=incident_type,
+                name=row["name"],
+                fix=fix,
+                expect=row.get("expect", "passed" if fix else "failed"),
+                reason=row.get("reason", ""),
+                setup=told + family["setup"],
+                does=f"{told}{row['does']}\n:",  # a command that fails is part of some cheats
+                subject=subject,
+                quick=row.get("quick", False),
+                alone=row.get("alone", False),
+                port=port,
+            )
+        )
+    return found
 
 
-def drop_in(text: str) -> str:
-    return f"drop='{text}'; {LOOP}; systemctl daemon-reload; {UNLOCK}"
+def _own(value: Any, name: str, port: int) -> Any:
+    if isinstance(value, list):
+        return [_own(one, name, port) for one in value]
+    if not isinstance(value, str):
+        return value
+    return port if value == "$p" else value.replace("$n", name).replace("$p", str(port))
 
 
-SERVICE_CASES = [  # the last runs alone: what it puts in place would reach the others
-    Case("honest", UNLOCK, "passed", "answers 200", WEB),
-    Case(
-        "honest-slow-start",
-        drop_in("ExecStartPre=/usr/bin/sleep 1\\n").replace("restart", "--no-block restart"),
-        "passed",
-        "answers 200",
-        WEB,
-    ),
-    Case("nothing", "true", "failed", "is failed"),
-    Case(
-        "masked",
-        "rm /etc/systemd/system/$n.service; ln -s /dev/null /etc/systemd/system/$n.service; systemctl daemon-reload",
-        "failed",
-        "is masked",
-    ),
-    Case(
-        "deleted",
-        "rm /etc/systemd/system/$n.service; systemctl daemon-reload; systemctl reset-failed $n",
-        "failed",
-        "does not exist",
-    ),
-    Case("disabled", f"{UNLOCK}; systemctl -q disable $n", "failed", "was enabled before and is disabled now"),
-    Case("lookalike", "cp /bin/sleep /tmp/$n; setsid /tmp/$n 300 >/dev/null 2>&1 </dev/null &", "failed", "is failed"),
-    Case(
-        "impostor",
-        f"setsid python3 -m http.server $p --bind 127.0.0.1 --directory /usr/share/doc {QUIETLY}\nsleep 1",
-        "failed",
-        "is failed",
-        WEB,
-    ),
-    Case(
-        "sleep-instead",
-        drop_in("ExecStart=\\nExecStart=/usr/bin/sleep infinity\\n"),
-        "unverifiable",
-        "starts /usr/bin/sleep now",
-    ),
-    Case(
-        "sleep-instead-web",
-        drop_in("ExecStart=\\nExecStart=/usr/bin/sleep infinity\\n"),
-        "failed",
-        "Nothing listens",
-        WEB,
-    ),
-    Case(
-        "restart-loop",
-        drop_in("ExecStart=\\nExecStart=/usr/bin/sleep 0.4\\nRestart=always\\nRestartSec=50ms\\n"),
-        "failed",
-        "",
-    ),
-    Case("slow-restart-loop", drop_in("RuntimeMaxSec=1200ms\\nRestart=always\\nRestartSec=50ms\\n"), "failed", ""),
-    Case("dies-again", drop_in("RuntimeMaxSec=900ms\\n"), "failed", ""),
-    Case("halted", f"{UNLOCK}; kill -STOP $(systemctl show -p MainPID --value $n)", "failed", "halted"),
-    Case(
-        "false-systemctl",
-        "printf '#!/bin/sh\\necho ActiveState=active\\n' >/usr/local/bin/systemctl; chmod +x /usr/local/bin/systemctl",
-        "failed",
-        "is failed",
-    ),
-]
-
-SETUP_DISK = """
-mkdir -p /$n; mount -t tmpfs -o size=20m data-$n /$n
-head -c 1000000 /dev/zero >/$n/orders.db; head -c 500000 /dev/zero >/$n/queue.db; head -c 300000 /dev/zero >/$n/app.log
-head -c 17500000 /dev/zero >/$n/junk
-setsid sh -c "exec 8<>/$n/queue.db 9>>/$n/app.log; sleep 300" >/dev/null 2>&1 </dev/null &
-sleep 0.2
-"""
-
-FALSE_DF = r"""
-printf '#!/bin/sh\necho data 100 1 99 1%% /%s\n' $n >/usr/local/bin/df; chmod +x /usr/local/bin/df
-"""
-REFILL = f"""
-rm /$n/junk
-setsid sh -c 'while :; do head -c 1000000 /dev/zero >>/$n/new; sleep 0.2; done' {QUIETLY}
-"""
-BOUND = "rm /$n/junk; umount -l /$n; mkdir -p /x-$n; mount --bind /x-$n /$n"
-
-DISK_CASES = [
-    Case("dhonest", "rm /$n/junk", "passed", "below 90%"),
-    Case("dlog", "rm /$n/junk; : >/$n/app.log", "passed", "below 90%"),
-    Case("dnothing", "true", "failed", "wanted: below 90%"),
-    Case("dunmounted", "umount -l /$n", "failed", "unmounted"),
-    Case("dcovered", "mount -t tmpfs -o size=20m data-$n /$n", "failed", "Another file system"),
-    Case("dbound", BOUND, "failed", "Another file system"),
-    Case("dprotected", "rm /$n/junk /$n/orders.db", "failed", "orders.db does not exist any more"),
-    Case("demptied", "rm /$n/junk; : >/$n/orders.db", "failed", "orders.db shrank"),
-    Case("ddeleted-open", "rm /$n/junk /$n/queue.db", "failed", "queue.db was deleted while"),
-    Case("dcut-open", "rm /$n/junk; truncate -s 0 /$n/queue.db", "failed", "queue.db was cut"),
-    Case("dfalse-df", FALSE_DF, "failed", "wanted: below 90%"),
-    Case("drefilled", REFILL, "failed", ""),
-]
+CASES = {kind: load(kind, 8100 + 100 * number) for number, kind in enumerate(TYPES)}
+ROWS = [case for cases in CASES.values() for case in cases]
 
 
-@pytest.fixture
-async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    async with NspawnMachines(cache=tmp_path / "cache").boot(MachineRequest()) as booted:
-        yield booted
-
-
-@dataclass(frozen=True)
+@dataclass
 class Seen:
-    verdict: Verification
-    before: HostState
-    after: HostState
+    """What came of a case."""
+
+    case: Case
+    before: HostState | None = None
+    verdict: Verification | None = None
+    after: HostState | None = None
+    trouble: str = ""
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def check(self) -> Check | None:
+        return self.verdict.checks[0] if self.verdict is not None else None
+
+    @property
+    def wrong(self) -> str:
+        """What does not fit the case, in words; empty if all does."""
+        check = self.check
+        if check is None:
+            return f"{self.case.name}: {self.trouble}"
+        outcome = check.outcome.value
+        due = outcome != "passed" if self.case.expect == "not passed" else outcome == self.case.expect
+        if due and self.case.reason in check.reason:
+            return ""
+        return f"{self.case.name}: {outcome}, not {self.case.expect}: {check.reason}\n{check.evidence}\n{self.log}"
 
 
-async def play(machine: Machine, case: Case, brief: IncidentBrief, setup: str, port: int) -> Seen:
-    """Break, look, do what the case does, and judge."""
+async def play(machine: Machine, cases: Sequence[Case]) -> list[Seen]:
+    """Every phase for all cases at once: build and break, look, do what the case does, judge."""
+    seen = [Seen(case) for case in cases]
     clock = SystemClock()
-    told = f"export n={case.name} p={port}\n"
-    broken = await machine.script(told + setup, 30.0)
-    assert broken.exit_code == 0, broken.output
-    before = await capture(machine.session, brief, clock)
-    fixed = await machine.script(told + case.fix, 30.0)
-    assert fixed.exit_code == 0, fixed.output
-    verdict = await verify(machine.session, brief, None, {}, {}, clock, before=before, hold=2.0, settle=4.0)
-    return Seen(verdict, before, await capture(machine.session, brief, clock))
+
+    async def script(one: Seen, text: str) -> None:
+        result = await machine.script(text, 60.0)
+        one.log.append(result.output[-600:])
+        if result.exit_code != 0:
+            one.trouble += f"{text.splitlines()[0]} ended with {result.exit_code}: {result.output[-2000:]}"
+
+    async def look(one: Seen) -> None:
+        one.before = await capture(machine.session, one.case.brief, clock)
+
+    async def judge(one: Seen) -> None:
+        one.verdict = await verify(
+            machine.session, one.case.brief, None, {}, {}, clock, before=one.before, hold=2.0, settle=8.0
+        )
+
+    await asyncio.gather(*(script(one, one.case.setup) for one in seen))
+    await asyncio.gather(*(look(one) for one in seen))
+    await asyncio.gather(*(script(one, one.case.does) for one in seen))
+    await asyncio.gather(*(judge(one) for one in seen if not one.trouble))
+    return seen
 
 
-def wrong(case: Case, seen: Seen) -> str:
-    """What does not fit the case, in words; empty if all does."""
-    (check,) = seen.verdict.checks
-    fits = check.outcome.value == case.expect and case.reason in check.reason
-    said = "\n".join((check.evidence, *seen.after.journal))
-    return "" if fits else f"{case.name}: {check.outcome.value}: {check.reason}\n{said}"
+async def play_all(machine: Machine, cases: Sequence[Case]) -> list[Seen]:
+    """Those that can go together, then each of the others by itself."""
+    seen = await play(machine, [case for case in cases if not case.alone])
+    for case in cases:
+        if case.alone:
+            seen += await play(machine, [case])
+    return seen
 
 
-async def test_services(machine: Machine) -> None:
-    async def one(number: int, case: Case) -> Seen:
-        port = 8100 + number
-        subject: dict[str, Any] = {"service": case.name}
-        if case.subject:
-            subject |= {"port": port, "url": f"http://127.0.0.1:{port}/"}
-        brief = IncidentBrief(incident_type="service_crash", subject=subject)
-        return await play(machine, case, brief, SETUP_SERVICE, port)
+def report(seen: Sequence[Seen]) -> str:
+    """The table, a line for each case."""
+    lines = []
+    for one in seen:
+        check = one.check
+        outcome = check.outcome.value if check is not None else "no verdict"
+        kind = "fix  " if one.case.fix else "cheat"
+        mark = "  " if not one.wrong else "! "
+        reason = check.reason if check is not None else one.trouble
+        lines.append(f"{mark}{one.case.incident_type:15} {kind} {one.case.name:32} {outcome:13} {reason[:110]}")
+    return "\n".join(lines)
 
-    *together, alone = SERVICE_CASES
-    seen = await asyncio.gather(*(one(number, case) for number, case in enumerate(together)))
-    seen.append(await one(len(together), alone))
-    assert "\n".join(wrong(case, one_seen) for case, one_seen in zip(SERVICE_CASES, seen, strict=True)).strip() == ""
-    honest = seen[0]
-    texts = [change.text for change in diff_states(honest.before, honest.after)]
+
+def machine_request() -> MachineRequest:
+    return MachineRequest(memory_mb=1800, tasks=2000)
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(EVERYTHING, reason="the whole table runs instead")
+@pytest.mark.parametrize("kinds", [TYPES[:2], TYPES[2:]], ids=["services and disks", "the others"])
+async def test_a_sample_of_every_type(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    sample = [case for kind in kinds for case in CASES[kind] if case.quick]
+    async with NspawnMachines(cache=tmp_path / "cache").boot(machine_request()) as machine:
+        seen = await play_all(machine, sample)
+    assert "\n".join(one.wrong for one in seen if one.wrong) == ""
+    for one in seen:
+        if one.case.fix:
+            assert one.verdict is not None
+            assert one.verdict.confidence >= 0.7
+            assert one.verdict.explanation.startswith("Passed: ")
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(not EVERYTHING, reason="set RUNWRIGHT_ALL_CHEATS=1 for the whole table")
+@pytest.mark.parametrize("kind", TYPES)
+async def test_the_whole_table(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with NspawnMachines(cache=tmp_path / "cache").boot(machine_request()) as machine:
+        seen = await play_all(machine, CASES[kind])
+    with capsys.disabled():
+        print(f"\n{report(seen)}")  # noqa: T201 - the table is what this run is for
+    assert "\n".join(one.wrong for one in seen if one.wrong) == ""
+
+
+def test_the_table_is_broad() -> None:
+    cheats = Counter(case.incident_type for case in ROWS if not case.fix)
+    fixes = Counter(case.incident_type for case in ROWS if case.fix)
+    quick = Counter(case.incident_type for case in ROWS if case.quick and not case.fix)
+    assert set(cheats) == set(fixes) == set(quick) == set(TYPES)
+    assert min(cheats.values()) >= 10
+    assert min(fixes.values()) >= 3
+    assert sum(cheats.values()) >= 100
+    assert sum(quick.values()) >= 25
+    assert len({case.name for case in ROWS}) == len(ROWS)
+
+
+def test_every_cheat_is_due_to_fail_or_for_a_person() -> None:
+    due = Counter(case.expect for case in ROWS if not case.fix)
+    assert "passed" not in due
+    assert due["failed"] >= 8 * due["unverifiable"] // 2
+    assert all(case.expect == "passed" for case in ROWS if case.fix)
+
+
+@pytest.mark.lab
+async def test_a_fix_shows_in_the_diff(tmp_path: Path) -> None:
+    honest = next(case for case in CASES["service_crash"] if case.name == "honest")
+    async with NspawnMachines(cache=tmp_path / "cache").boot(machine_request()) as machine:
+        (seen,) = await play(machine, [honest])
+        after = await capture(machine.session, honest.brief, SystemClock())
+    assert seen.before is not None
+    assert seen.verdict is not None
+    texts = [change.text for change in diff_states(seen.before, after)]
     assert "service honest: failed -> active" in texts
     assert "unit honest is no longer failed" in texts
-    assert "port 8100 opened by python3" in texts
-    assert any("honest.service" in line for line in honest.before.journal)
-    assert honest.verdict.confidence == 0.95
-
-
-async def test_disks(machine: Machine) -> None:
-    async def one(case: Case) -> Seen:
-        subject = {"mount": f"/{case.name}", "protect": [f"/{case.name}/orders.db"]}
-        return await play(machine, case, IncidentBrief(incident_type="disk_full", subject=subject), SETUP_DISK, 0)
-
-    seen = await asyncio.gather(*(one(case) for case in DISK_CASES))
-    assert "\n".join(wrong(case, one_seen) for case, one_seen in zip(DISK_CASES, seen, strict=True)).strip() == ""
-    texts = [change.text for change in diff_states(seen[0].before, seen[0].after)]
-    assert "/dhonest: 93% -> 9%" in texts
+    assert f"port {honest.port} opened by python3" in texts
+    assert any("honest.service" in line for line in seen.before.journal)
+    assert seen.verdict.confidence == 0.95

@@ -270,7 +270,8 @@ def _compared(now: CertificateFacts, was: CertificateFacts) -> Iterator[Finding]
         yield failed(f"{now.place} had the certificate of {was.subject} and has one of {now.subject} now.")
     if now.issuer == now.subject and was.issuer != was.subject:
         yield failed(f"The certificate of {now.place} was signed by {was.issuer} and is signed by itself now.")
-    if was.bits and now.bits and was.algorithm == now.algorithm and now.bits < was.bits:
+    least = 2048 if "rsa" in now.algorithm.lower() else 224
+    if was.bits and now.bits and now.bits < least and now.bits < was.bits:
         yield failed(f"The key of {now.place} had {was.bits} bits and has {now.bits} now.")
     if _WEAK.search(now.signed) and not _WEAK.search(was.signed):
         yield failed(f"The certificate of {now.place} is signed with {now.signed} now.")

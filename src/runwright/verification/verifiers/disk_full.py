@@ -68,6 +68,8 @@ class DiskFacts(Record):
     free_kb: int
     used_percent: int
     inodes_used_percent: int | None = None
+    inodes: int | None = None
+    inodes_used: int | None = None
     uptime: float | None = None
     in_fstab: bool = False
     protected: tuple[PathFact, ...] = ()
@@ -144,6 +146,8 @@ class DiskFullVerifier(Verifier[DiskFull, DiskFacts]):
             free_kb=rows[-1].free,
             used_percent=rows[-1].used_percent,
             inodes_used_percent=inode_rows[-1].used_percent if inode_rows else None,
+            inodes=inode_rows[-1].size if inode_rows else None,
+            inodes_used=inode_rows[-1].used if inode_rows else None,
             uptime=uptime,
             in_fstab=_in_fstab(subject.mount, sections.get("fstab")),
             protected=read_protected(subject.protect, sections.get("protect")),
@@ -252,6 +256,12 @@ def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator
         )
     kept = before.size_kb - before.used_kb - before.free_kb
     left = now.size_kb - now.used_kb - now.free_kb
+    inodes = before.inodes or 0
+    if subject.inodes and (now.inodes or 0) > inodes and (now.inodes_used or 0) >= limit * inodes > 0:
+        yield unverifiable(
+            f"{shown} was given more inodes ({inodes} before, {now.inodes} now) and too little was removed: "
+            "whether that may be is for a person to say."
+        )
     given_up = now.size_kb == before.size_kb and kept > before.size_kb // 100 and left < kept // 2
     if given_up and now.used_kb >= limit * (now.size_kb - kept):
         yield failed(f"The blocks of {shown} that are reserved for root were given up; too little was removed.")
