@@ -88,7 +88,7 @@ async def test_a_server_that_is_gone_is_said_at_once_and_found_again(lab: SshMac
             with pytest.raises(HostUnreachable, match="nothing listens"):
                 async with ssh.open(lab.host()):
                     pass
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 5  # far from any time limit
         finally:
             await lab.run("systemctl start ssh")
         await lab.run(": >/tmp/gone")
@@ -98,7 +98,7 @@ async def test_a_server_that_is_gone_is_said_at_once_and_found_again(lab: SshMac
 
 async def test_a_dead_peer_is_noticed_within_its_limit(lab: SshMachine) -> None:
     """Packets are dropped and nobody is told: four unanswered keepalives, then the next try to connect gives up."""
-    async with connector(keepalive=0.1, connect=0.3) as ssh, ssh.open(lab.host()) as session:
+    async with connector(keepalive=0.3, connect=1.5) as ssh, ssh.open(lab.host()) as session:
         running = asyncio.ensure_future(session.run_attempt("mute", sh(gated("mute"))))
         while (await session.attempt_status("mute")).state is not AttemptState.RUNNING:
             pass
@@ -107,7 +107,7 @@ async def test_a_dead_peer_is_noticed_within_its_limit(lab: SshMachine) -> None:
             begun = time.monotonic()
             with pytest.raises(HostUnreachable):
                 await running
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 10  # with the usual limits it would be 50
         finally:
             await lab.plug()
         await lab.run(": >/tmp/mute")

@@ -200,7 +200,7 @@ async def test_what_is_in_the_way_is_said(
 ) -> None:
     begun = asyncio.get_running_loop().time()
     assert words in (await refused(ssh, lab.host(**changes))).found
-    assert asyncio.get_running_loop().time() - begun < 3
+    assert asyncio.get_running_loop().time() - begun < 8  # no time limit was waited for
 
 
 async def test_a_key_locked_by_ssh_keygen_says_what_it_needs(lab: SshMachine, tmp_path: Path) -> None:
