@@ -117,6 +117,7 @@ class HostReader:
                 f"found host {found.name[:80]!r}; allowed: letters, digits, '.', '_' and '-' (give it a name, and its "
                 "address in ansible_host)",
             )
+            return None
         connection = self._connection(found, names)
         become = self._truth(found, BECOME)
         self._check_become(found)

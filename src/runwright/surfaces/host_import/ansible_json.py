@@ -19,8 +19,11 @@ def read_json(text: str, inventory: AnsibleInventory) -> None:
     except json.JSONDecodeError as error:
         inventory.fault(f"not JSON: {error.msg}", error.lineno, column=error.colno)
         return
-    except (_Twice, RecursionError, ValueError) as error:
-        inventory.fault(f"not JSON: {str(error) or 'nested too deep'}"[:200], 1)
+    except RecursionError:
+        inventory.fault("not JSON that can be read: nested too deep", 1)
+        return
+    except ValueError as error:  # a key twice, or a number of thousands of digits
+        inventory.fault(f"not JSON: {error}"[:200], 1)
         return
     if not isinstance(data, dict):
         inventory.fault("found no object; allowed: groups by name, as `ansible-inventory --list` prints them", 1)
