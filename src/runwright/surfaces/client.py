@@ -24,6 +24,7 @@ from runwright.model.executions import Event, Execution, ExecutionResult
 from runwright.model.external import ExternalExecution
 from runwright.model.hosts import AcceptedKeys, Host, HostChange, HostCheck, HostImport, ImportedHosts, NewHost
 from runwright.model.incidents import Escalation, Incident, NewIncident
+from runwright.model.plans import PlanReport
 from runwright.model.principals import Principal
 from runwright.model.reviews import Activation, Approval, ReviewEntry, ReviewItem, StopSwitch
 from runwright.model.versions import RunbookVersion
@@ -82,6 +83,13 @@ class NewToken(Record):
 
     id: str
     secret: str
+
+
+def _checked(path: str) -> str:
+    """The path itself: an id from outside must not become another address. Raises NotFound."""
+    if not _PATH.fullmatch(path) or "/." in path:
+        raise errors.NotFound(f"Found no record at {path!r}.", allowed="Ids are letters, digits, and . _ : -")
+    return path
 
 
 class RunwrightClient:
@@ -209,6 +217,17 @@ class RunwrightClient:
         """Newest first; `where` as `source="ansible"`."""
         return self._all(ExternalExecution, "/api/executions/external", where)
 
+    def check_report(self, new: NewIncident) -> PlanReport:
+        """Ask what reporting this incident would start; `plan` has the report once a worker looked at the host."""
+        return self._record(PlanReport, "POST", "/api/incidents/check", new)
+
+    def check_incident(self, incident_id: str) -> PlanReport:
+        """Ask what `run_incident` would do."""
+        return self._record(PlanReport, "POST", f"/api/incidents/{incident_id}/check", {})
+
+    def plan(self, plan_id: str) -> PlanReport:
+        return self._record(PlanReport, "GET", f"/api/plans/{plan_id}")
+
     def execution(self, execution_id: str) -> Execution:
         return self._record(Execution, "GET", f"/api/executions/{execution_id}")
 
@@ -226,6 +245,18 @@ class RunwrightClient:
     def evidence(self, execution_id: str) -> bytes:
         """The signed evidence bundle of a run that has ended, as `runwright evidence verify` reads it."""
         return self._send("GET", f"/api/executions/{execution_id}/evidence").content
+
+    def artefact(self, execution_id: str, digest: str) -> Iterator[bytes]:
+        """A whole output in blocks, as its attempt's `stdout_artefact` names it. Raises NotFound, Unavailable."""
+        path = _checked(f"/api/executions/{execution_id}/artefacts/{digest}")
+        try:
+            with self._http.stream("GET", path, headers={"Accept": "text/plain"}) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise self._problem(answer)
+                yield from answer.iter_bytes()
+        except httpx2.TransportError as error:
+            raise self._lost(error) from error
 
     def cancel(self, execution_id: str) -> Execution:
         return self._record(Execution, "POST", f"/api/executions/{execution_id}/cancel", {})
@@ -374,9 +405,7 @@ class RunwrightClient:
     def _send(
         self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
     ) -> httpx2.Response:
-        if not _PATH.fullmatch(path) or "/." in path:
-            # An id from outside must not become another address.
-            raise errors.NotFound(f"Found no record at {path!r}.", allowed="Ids are letters, digits, and . _ : -")
+        _checked(path)
         content = None
         headers = {}
         if body is not None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from runwright.access.service import AccessService
 from runwright.execution.evidence import EvidenceDesk
+from runwright.execution.planning import PlanRequests
 from runwright.loop import Dispatcher
+from runwright.model.ports.artefacts import ArtefactStore
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.signing import Keyring
 from runwright.model.ports.store import Store
@@ -32,6 +34,8 @@ class Services:
     inventory: Inventory
     switches: StopSwitches
     evidence: EvidenceDesk
+    artefacts: ArtefactStore
+    plans: PlanRequests
     checkpoint: Callable[[], Awaitable[None]]
     """Sign the heads of all audit chains into the file beside the database, if they moved."""
     engine: Callable[[], dict[str, Any]]

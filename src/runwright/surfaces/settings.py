@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 3.0
     """How long a verdict must stay true on the host before it counts, where a runbook's check names no time of its
     own. 0 looks once: a fix that does not last is noticed by the next alert then, not by the run."""
+    artefacts_dir: Path | None = None
+    """Where long output of steps is kept whole; `artefacts` in the data directory if unset. Server and workers on
+    several machines need a shared one."""
+    artefact_limit_mb: Annotated[int, Field(ge=0, le=100_000)] = 64
+    """Megabytes of one output of one attempt that are kept at most; 0 keeps none."""
     lab: bool = True
     """Whether candidates are tried on disposable machines where they can be made."""
     scenario_dirs: Annotated[tuple[Path, ...], NoDecode] = ()
@@ -79,6 +84,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database in force."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'runwright.db'}"
+
+    @property
+    def artefacts(self) -> Path:
+        """The directory of artefacts in force."""
+        return self.artefacts_dir or self.data_dir / "artefacts"
 
     @property
     def on_postgres(self) -> bool:

@@ -17,10 +17,12 @@ from runwright.adapters.keys import CheckpointFile, EnvironmentSigner, FileKeyri
 from runwright.adapters.secrets import FileSecrets, credential_of, secret_chain, variable_of
 from runwright.adapters.storage import claim_server, open_store
 from runwright.execution.evidence import EvidenceDesk
+from runwright.execution.planning import PlanRequests
 from runwright.loop import Dispatcher, LoopWorker
 from runwright.model.audit import AuditEntry
 from runwright.model.errors import Refused
 from runwright.model.hosts import SecretPlaces, SecretRef
+from runwright.model.ports.artefacts import ArtefactStore
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.llm import LanguageModel
 from runwright.model.ports.machines import Machines
@@ -83,6 +85,13 @@ def secret_places(settings: Settings) -> Callable[[SecretRef], SecretPlaces]:
         )
 
     return places
+
+
+def artefacts(settings: Settings) -> ArtefactStore:
+    """Where whole outputs are kept."""
+    from runwright.adapters.artefacts import FileArtefacts
+
+    return FileArtefacts(settings.artefacts)
 
 
 def keyring(settings: Settings | None = None) -> FileKeyring:
@@ -200,6 +209,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 inventory=Inventory(store, clock, queue, secret_places(settings)),
                 switches=StopSwitches(store, clock),
                 evidence=EvidenceDesk(store, key, ring),
+                artefacts=artefacts(settings),
+                plans=PlanRequests(store, clock, queue),
                 checkpoint=_Checkpoints(store, clock, key, _checkpoint_file(settings)),
                 engine=lambda: engine_status(settings),
             )
@@ -213,6 +224,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
     from runwright.adapters.durable.queue import DurableQueue
     from runwright.adapters.durable.worker import DurableWorker, WorkHandlers
     from runwright.execution.host_check import HostChecker
+    from runwright.execution.planning import PlanMaker
     from runwright.execution.service import ExecutionService
     from runwright.lab.library import folder
     from runwright.lab.runner import LabTrials
@@ -227,13 +239,19 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
         if settings.lab:
             scenarios = (*settings.scenario_dirs, folder())
             trials = LabTrials(machines(), scenarios, clock, called=lambda document: stored_calls(store, document))
-        connector = connectors(settings)
+        connector, gate = connectors(settings), ApprovalGate(store, keyring(settings), clock)
         loop = LoopWorker(
             store,
             clock,
             queue,
             executions=ExecutionService(
-                store, ApprovalGate(store, keyring(settings), clock), connector, clock, hold=settings.hold_seconds
+                store,
+                gate,
+                connector,
+                clock,
+                hold=settings.hold_seconds,
+                artefacts=artefacts(settings) if settings.artefact_limit_mb else None,
+                keep_output=settings.artefact_limit_mb * 1_000_000,
             ),
             learning=LearningService(clock, language_model(settings=settings), trials),
             trials=trials,
@@ -243,6 +261,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[tuple[Any, LoopWorker
             learn=loop.learn,
             test_subject=loop.test_subject,
             check_host=HostChecker(store, connector, clock).check,
+            make_plan=PlanMaker(store, gate, connector, clock).make,
         )
         try:
             yield DurableWorker(settings.durable_url, settings.executor_id, handlers), loop

@@ -16,6 +16,7 @@ from runwright.surfaces.api import (
     health,
     incidents,
     inventory,
+    plans,
     problems,
     review,
     runbooks,
@@ -107,7 +108,19 @@ def routed() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     problems.install(app, error_page)
-    for module in (health, sessions, inventory, incidents, external, executions, runbooks, review, standing, system):
+    for module in (
+        health,
+        sessions,
+        inventory,
+        incidents,
+        plans,
+        external,
+        executions,
+        runbooks,
+        review,
+        standing,
+        system,
+    ):
         app.include_router(module.router, prefix="/api")
     app.include_router(dashboard.router)
     app.mount("/static", StaticFiles(packages=[("runwright.surfaces.dashboard", "static")]), name="static")

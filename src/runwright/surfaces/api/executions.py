@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from runwright.access.permissions import Permission
@@ -18,6 +19,7 @@ from runwright.model.ids import is_external
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, Sequence
 from runwright.surfaces.api.guard import Caller, Standing, needs, services
+from runwright.surfaces.artefacts import attachment
 
 router = APIRouter(prefix="/executions", tags=["executions"], responses=ERRORS)
 
@@ -81,6 +83,23 @@ async def result(request: Request, execution_id: str, caller: Reader) -> Executi
     if found is None:
         raise NotFound(f"Found no telemetry of execution {execution_id} yet.", next_step="Watch its events.")
     return found
+
+
+@router.get(
+    "/{execution_id}/artefacts/{digest}",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The output."}},
+    summary="A whole output that the telemetry only shows head and tail of.",
+)
+async def artefact(request: Request, execution_id: str, digest: str, caller: Reader) -> Response:
+    """As a file to save: what a host put out is never shown by a browser as more than text."""
+    found = services(request)
+    async with found.store.reading() as tx:
+        await _seen(tx, caller, execution_id)
+        telemetry = await tx.executions.result(execution_id, client=EVERY_CLIENT)
+    if telemetry is None:
+        raise NotFound(f"Found no telemetry of execution {execution_id} yet.", next_step="Watch its events.")
+    return await attachment(found.artefacts, telemetry, digest)
 
 
 @router.get("/{execution_id}/analysis", summary="What was learned from a failed run.")

@@ -7,8 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from runwright.access.permissions import Permission
+from runwright.loop import find_host
 from runwright.model.executions import Execution
 from runwright.model.incidents import Escalation, Incident, IncidentStatus, NewIncident
+from runwright.model.plans import PlanReport
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.surfaces.api.bodies import body_of, json_body
 from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing
@@ -33,6 +35,20 @@ async def report(
 ) -> Incident:
     caller.check(new.client_id, f"client {new.client_id}")
     return await services(request).loop.report_incident(caller.principal, new)
+
+
+@router.post("/check", status_code=202, openapi_extra=body_of(NewIncident), summary="What reporting it would start.")
+async def check_report(
+    request: Request,
+    caller: Annotated[Caller, Depends(needs(Permission.RUN))],
+    new: Annotated[NewIncident, Depends(json_body(NewIncident))],
+) -> PlanReport:
+    """Nothing is reported and nothing runs. A worker looks at the host; the report is at `/api/plans/{plan_id}`."""
+    caller.check(new.client_id, f"client {new.client_id}")
+    found = services(request)
+    async with found.store.reading() as tx:
+        host = await find_host(tx, new.client_id, new.host)
+    return (await found.plans.of_report(caller.principal, new, host)).report
 
 
 @router.get("", summary="Incidents, newest first.")
@@ -73,6 +89,16 @@ async def escalations(
             client=EVERY_CLIENT, where={"incident_id": incident_id}, cursor=cursor, limit=limit
         )
     return Listing(items=list(page.items), next_cursor=page.next_cursor)
+
+
+@router.post("/{incident_id}/check", status_code=202, summary="What starting it by hand would do.")
+async def check(
+    request: Request, incident_id: str, caller: Annotated[Caller, Depends(needs(Permission.RUN))]
+) -> PlanReport:
+    """Nothing runs. A worker looks at the host, in turn with its runs; the report is at `/api/plans/{plan_id}`."""
+    async with services(request).store.reading() as tx:
+        await _seen(tx, caller, incident_id)
+    return (await services(request).plans.of_incident(caller.principal, incident_id)).report
 
 
 @router.post("/{incident_id}/run", status_code=202, summary="Start what answers it, as a person's decision.")
