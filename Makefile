@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 PYTEST ?= $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup machines demo serve test check format lab-check bench-lab bench-learning-curve clean
+.PHONY: help setup machines demo serve test check format lab-check bench-execution bench-lab bench-learning-curve clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ format: setup ## Put the code into the house format
 
 lab-check: machines ## Prove every scenario of the library on disposable machines
 	@$(BIN)/runwright lab check src/runwright/lab/library --jobs 2
+
+bench-execution: ## What a step costs, against bare sh, ansible and pyinfra
+	@scripts/setup python peers machines
+	@$(BIN)/python benchmarks/execution.py
 
 clean: ## Remove the environment and what was built
 	@rm -rf .venv build dist
