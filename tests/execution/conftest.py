@@ -14,6 +14,7 @@ from runwright.adapters.hosts.local import LocalConnector
 from runwright.execution.memory_journal import MemoryJournal
 from runwright.execution.run import RunRequest, run_runbook
 from runwright.model.admission import LabRunbook
+from runwright.model.documents import RunbookDocument
 from runwright.model.executions import ExecutionResult, HostBrief, RunbookRef, Section, StepIntent
 from runwright.model.hosts import Host, HostIdentity, LocalConnection
 from runwright.model.incidents import IncidentBrief, Severity
@@ -57,6 +58,7 @@ class ScriptedGate:
     journal: MemoryJournal
     planned: dict[int, Exception] = field(default_factory=dict)
     asked: list[StepIntent | None] = field(default_factory=list)
+    called: dict[str, RunbookDocument] = field(default_factory=dict)
 
     async def admit(self, execution_id: str, intent: StepIntent | None = None) -> LabRunbook:
         self.asked.append(intent)
@@ -64,7 +66,9 @@ class ScriptedGate:
             raise self.planned[len(self.asked)]
         if intent is not None:
             await self.journal.intend(intent)
-        return LabRunbook(self.loaded.document, "RB-TEST-001-v1", self.loaded.digest, machine=MACHINE)
+        return LabRunbook(
+            self.loaded.document, "RB-TEST-001-v1", self.loaded.digest, machine=MACHINE, called=self.called
+        )
 
 
 @dataclass
@@ -128,11 +132,31 @@ async def session(tmp_path: Path) -> AsyncIterator[HostSession]:
         yield opened
 
 
+def _with_digests(text: str, digests: Mapping[str, str]) -> str:
+    for name, digest in digests.items():
+        text = text.replace(f"@{name}@", digest)
+    return text
+
+
 @pytest.fixture
 def make_run(session: HostSession, clock: Clock, tmp_path: Path) -> MakeRun:
     """`make_run(steps_text)` with the language's own text below the test's head."""
 
-    def make(text: str, *, incident: Mapping[str, Any] | None = None, given: Mapping[str, Any] | None = None) -> Run:
+    def make(
+        text: str,
+        *,
+        incident: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] | None = None,
+        called: Mapping[str, str] | None = None,
+    ) -> Run:
+        """`called`: runbooks by the name under which a text says `@NAME@` for their digest, callees first."""
+        documents: dict[str, RunbookDocument] = {}
+        digests: dict[str, str] = {}
+        for name, content in (called or {}).items():
+            other = load_runbook(_with_digests(content, digests))
+            documents[other.digest] = other.document
+            digests[name] = other.digest
+        text = _with_digests(text, digests)
         loaded = load_runbook(text if text.startswith("schema:") else HEAD + text)
         journal = MemoryJournal()
         checkpoints: list[ExecutionResult] = []
@@ -154,7 +178,7 @@ def make_run(session: HostSession, clock: Clock, tmp_path: Path) -> MakeRun:
         return Run(
             session=BoundSession(session),  # type: ignore[arg-type]  # all of the port is passed through
             clock=clock,
-            gate=ScriptedGate(loaded, journal),
+            gate=ScriptedGate(loaded, journal, called=documents),
             journal=journal,
             request=request,
             log_file=tmp_path / "log",

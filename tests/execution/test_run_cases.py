@@ -46,7 +46,8 @@ async def test_case(path: Path, make_run: MakeRun, tmp_path: Path, port: int) ->
     given = {"log": str(tmp_path / "log")}
     for name, value in case.get("given", {}).items():
         given[name] = _filled(value, places)
-    run = make_run(_filled(case["runbook"], places), incident=case.get("incident"), given=given)
+    called = {name: _filled(text, places) for name, text in case.get("called", {}).items()}
+    run = make_run(_filled(case["runbook"], places), incident=case.get("incident"), given=given, called=called)
     result = await run.go()
     expected = case["expect"]
     said = result.model_dump_json(indent=1, exclude={"state_before", "state_after"})

@@ -33,7 +33,7 @@ def state(services: list[dict[str, Any]]) -> HostState:
 
 
 def execution(case: dict[str, Any]) -> ExecutionResult:
-    verdict = VerificationOutcome(case["verdict"])
+    verdict = VerificationOutcome(case["verdict"]) if "verdict" in case else None
     return ExecutionResult(
         execution_id="tri_1",
         client_id="lab",
@@ -44,7 +44,7 @@ def execution(case: dict[str, Any]) -> ExecutionResult:
         status=ExecutionStatus(case["status"]),
         state_before=state(case.get("before", [])),
         state_after=state(case.get("after", [])),
-        verification=Verification(outcome=verdict, method="test", confidence=1.0),
+        verification=Verification(outcome=verdict, method="test", confidence=1.0) if verdict else None,
     )
 
 

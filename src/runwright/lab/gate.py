@@ -39,7 +39,9 @@ class LabGate:
         journal: MemoryJournal,
         called: Mapping[str, RunbookDocument] | None = None,
     ) -> None:
-        """`called`: what its `call` steps may name, by digest. Raises Refused for a machine whose session is not one of the lab's own."""
+        """`called`: what its `call` steps may name, by digest.
+
+        Raises Refused for a machine whose session is not one of the lab's own."""
         if machine.session.identity.lab_machine != machine.name:
             raise Refused(
                 f"Found {machine.name}, which the lab did not isolate itself.",
