@@ -16,7 +16,7 @@ from runwright.adapters.hosts.nspawn import NspawnConnector
 from runwright.adapters.hosts.ssh import SshConnector
 from runwright.model.hosts import LocalConnection, NspawnConnection
 from runwright.model.ports.machines import MachineRequest
-from support.ssh_machine import PLAIN, LabSecrets, ssh_machine
+from support.ssh_machine import LabSecrets, ssh_machine
 
 
 @pytest_asyncio.fixture(
@@ -28,7 +28,6 @@ from support.ssh_machine import PLAIN, LabSecrets, ssh_machine
         pytest.param("nspawn", marks=pytest.mark.lab),
         pytest.param("busybox", marks=pytest.mark.lab),
         pytest.param("ssh", marks=pytest.mark.lab),
-        pytest.param("ssh-user", marks=pytest.mark.lab),
     ],
 )
 async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
@@ -43,12 +42,11 @@ async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         async with plain_session() as session:
             yield Rig(kind, session, plain_session, False)
         shutil.rmtree(f"/tmp/runwright-{NOBODY}", ignore_errors=True)
-    elif kind.startswith("ssh"):
+    elif kind == "ssh":
         async with ssh_machine() as lab:
             ssh = SshConnector(secrets=LabSecrets(canary=CANARY))
-            target = lab.host(PLAIN if kind == "ssh-user" else "root")
-            async with ssh.open(target) as session:
-                yield Rig(kind, session, lambda: ssh.open(target), kind == "ssh")
+            async with ssh.open(lab.host()) as session:
+                yield Rig(kind, session, lambda: ssh.open(lab.host()), True)
             await ssh.close()
     else:
         packages = ("busybox",) if kind == "busybox" else ()

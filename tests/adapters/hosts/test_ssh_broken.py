@@ -210,13 +210,13 @@ async def test_a_timeout_through_sudo_leaves_no_survivor(lab: SshMachine, user: 
 async def test_a_server_with_few_sessions_is_queued_for() -> None:
     """MaxSessions 2: more at once than that wait for a place, or for a second connection; none fails."""
     async with ssh_machine(sshd="MaxSessions 2") as lab:
-        async with connector() as ssh, ssh.open(lab.host()) as session:
+        async with connector(queue=0.2) as ssh, ssh.open(lab.host()) as session:
             done = await asyncio.gather(*(session.probe(sh(f"echo {number}; sleep 0.1")) for number in range(6)))
             assert [probe.stdout for probe in done] == [f"{number}\n" for number in range(6)]
-        async with connector() as ssh, ssh.open(lab.host()) as session:
+        async with connector(queue=0.2) as ssh, ssh.open(lab.host()) as session:
             # every place is taken by a step that must be ended: there is a way to do that
             seconds = str(400000 + int.from_bytes(os.urandom(3), "big"))
-            steps = [session.run_attempt(f"many-{n}", sh(f"sleep {seconds}", timeout=1)) for n in range(4)]
+            steps = [session.run_attempt(f"many-{n}", sh(f"sleep {seconds}", timeout=0.5)) for n in range(4)]
             assert all(attempt.timed_out for attempt in await asyncio.gather(*steps))
             assert not processes_with(f"sleep\0{seconds}".encode())
 

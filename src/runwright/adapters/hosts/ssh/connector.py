@@ -23,7 +23,8 @@ class SshConnector:
     """Opens sessions for `SshConnection`: one pooled connection per host, shared by all sessions.
 
     Seconds: `connect` for making a connection, `keepalive` of silence before the server is asked for a
-    sign of life (four times that, and it is taken for dead), `idle` that an unused connection is kept.
+    sign of life (four times that, and it is taken for dead), `idle` that an unused connection is kept,
+    `queue` that a request waits for its turn in a full connection before another one is made.
     `base` is the supervisor's directory on the hosts; chosen there if empty.
     """
 
@@ -36,11 +37,12 @@ class SshConnector:
         connect: float = 10.0,
         keepalive: float = 10.0,
         idle: float = 60.0,
+        queue: float = 1.0,
     ) -> None:
         self._secrets = secrets
         self._clock = clock
         self._base = base
-        self._seconds = {"connect": connect, "keepalive": keepalive, "idle": idle}
+        self._seconds = {"connect": connect, "keepalive": keepalive, "idle": idle, "queue": queue}
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 
     def _pool(self) -> Pool:
