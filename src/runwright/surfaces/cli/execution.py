@@ -107,6 +107,22 @@ def watch(execution_id: str, json_: Json = False) -> None:
 
 
 @app.command()
+def output(
+    execution_id: str,
+    step: Annotated[str, typer.Option("--step", help="The step's id.")],
+    attempt: Annotated[int | None, typer.Option("--attempt", help="Its number; the last one if not given.")] = None,
+    stream: Annotated[str, typer.Option("--stream", help="stdout or stderr.")] = "stdout",
+    whole: Annotated[bool, typer.Option("--whole", help="All of it, where the telemetry has head and tail.")] = False,
+    json_: Json = False,
+) -> None:
+    """What a step put out: as the telemetry shows it, or whole. Into a pipe or file the bytes are those of the host."""
+    from runwright.surfaces.cli.step_output import print_output
+
+    with connect() as server:
+        print_output(server, execution_id, step, attempt, stream, whole=whole, as_json=json_)
+
+
+@app.command()
 def cancel(execution_id: str, json_: Json = False) -> None:
     """End a run: its process tree on the host is ended, nothing further starts."""
     with connect() as server:

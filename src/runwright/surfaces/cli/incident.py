@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,12 +11,18 @@ from runwright.model.severity import Severity
 from runwright.surfaces.cli.connect import connect
 from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, moment, print_json, say, table
 
+if TYPE_CHECKING:
+    from runwright.model.incidents import NewIncident
+
 app = typer.Typer(help="Incidents: report, list, look at, start by hand.", no_args_is_help=True)
 
 ClientOption = Annotated[str, typer.Option("--client", help="The client (tenant).")]
 HostOption = Annotated[str, typer.Option("--host", help="Hostname or id of a registered host.")]
 SubjectOption = Annotated[list[str], typer.Option("--set", help="A field of the subject, as service=nginx.")]
 SeverityOption = Annotated[Severity, typer.Option("--severity")]
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Only say what would run, asking the host nothing but what reads.")
+]
 IncidentType = Annotated[str, typer.Argument(help="As service_crash or disk_full.")]
 
 
@@ -60,13 +66,19 @@ def report(
 
 
 def _report(incident_type: str, host: str, subject: list[str], client: str, severity: Severity) -> Any:
+    with connect() as server:
+        return server.report_incident(_new(incident_type, host, subject, client, severity))
+
+
+def _new(incident_type: str, host: str, subject: list[str], client: str, severity: Severity) -> NewIncident:
+    """The incident as reported. Raises InvalidInput."""
     from pydantic import ValidationError
 
     from runwright.model.errors import Fault, InvalidInput
     from runwright.model.incidents import NewIncident
 
     try:
-        new = NewIncident(
+        return NewIncident(
             client_id=client,
             host=host,
             incident_type=incident_type,
@@ -83,8 +95,6 @@ def _report(incident_type: str, host: str, subject: list[str], client: str, seve
             for item in error.errors()
         ]
         raise InvalidInput("The incident was refused.", faults=faults) from error
-    with connect() as server:
-        return server.report_incident(new)
 
 
 @app.command("list")
@@ -135,8 +145,12 @@ def show(incident_id: str, json_: Json = False) -> None:
 
 
 @app.command("run")
-def run_again(incident_id: str, json_: Json = False) -> None:
+def run_again(incident_id: str, check: CheckOption = False, json_: Json = False) -> None:
     """Start what answers an open or escalated incident, as a person's decision."""
+    if check:
+        from runwright.surfaces.cli.plan import show_check
+
+        show_check(lambda server: server.check_incident(incident_id), as_json=json_)
     with connect() as server:
         execution = server.run_incident(incident_id)
     if json_:
@@ -151,12 +165,18 @@ def run(
     subject: SubjectOption,
     client: ClientOption = "default",
     severity: SeverityOption = Severity.HIGH,
+    check: CheckOption = False,
     json_: Json = False,
 ) -> None:
     """Report an incident and follow its run to the end. Exit 0 only if it was verified to be over."""
     from runwright.model.executions import ExecutionStatus
     from runwright.surfaces.cli.execution import follow, show_result
 
+    if check:
+        from runwright.surfaces.cli.plan import show_check
+
+        new = _new(incident_type, host, subject, client, severity)
+        show_check(lambda server: server.check_report(new), as_json=json_)
     incident = _report(incident_type, host, subject, client, severity)
     with connect() as server:
         runs = server.executions(incident_id=incident.id)

@@ -63,7 +63,8 @@ def plain(value: Any) -> Any:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
+    terminal = sys.stdout.isatty()  # which would act on what some characters say
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=terminal, indent=2 if terminal else None) + "\n")
 
 
 def print_line(value: Any) -> None:
@@ -72,14 +73,23 @@ def print_line(value: Any) -> None:
     sys.stdout.flush()
 
 
+def shown(text: str) -> str:
+    """Text that may come from a host, safe for a terminal: hidden characters are written as `<U+001B>`."""
+    if text.replace("\n", "").isprintable():
+        return text
+    from runwright.model.redaction import visible  # late: most lines need none of it
+
+    return visible(text.replace("\t", "    "))
+
+
 def say(text: str, style: str | None = None) -> None:
     """A line for people."""
-    console().print(text, style=style)
+    console().print(shown(text), style=style)
 
 
 def warn(text: str) -> None:
     """A line for people beside the output."""
-    errors().print(text, style="yellow" if sys.stderr.isatty() else None)
+    errors().print(shown(text), style="yellow" if sys.stderr.isatty() else None)
 
 
 def moment(at: datetime | None) -> str:
@@ -98,7 +108,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     found = False
     for row in rows:
         found = True
-        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        made.add_row(*(Text("" if cell is None else shown(str(cell))) for cell in row))
     if found:
         console().print(made)
     else:
@@ -117,7 +127,7 @@ def show_error(error: RunwrightError, *, as_json: bool) -> None:
         }
         sys.stderr.write(json.dumps(problem, ensure_ascii=False) + "\n")
         return
-    errors().print(f"error [{error.code}]: {error}", style="red" if sys.stderr.isatty() else None)
+    errors().print(shown(f"error [{error.code}]: {error}"), style="red" if sys.stderr.isatty() else None)
     for fault in error.faults:
         if str(fault) not in str(error):  # some errors spell their faults out themselves
-            errors().print(f"  {fault}")
+            errors().print(shown(f"  {fault}"))
