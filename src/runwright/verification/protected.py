@@ -115,8 +115,8 @@ def _file(shown: str, now: PathFact, was: PathFact) -> Iterator[Finding]:
     elif now.empty_head and was.empty_head is False:
         yield failed(f"The protected file {shown} was overwritten: it begins with nothing but zero bytes.")
     elif now.blocks is not None and was.blocks and now.blocks < was.blocks * _HOLLOW:
-        if now.blocks == 0:
-            yield failed(f"The protected file {shown} is hollow: its {now.size} bytes take no room.")
+        if now.blocks < was.blocks * 0.05:
+            yield failed(f"The protected file {shown} is hollow: its {now.size} bytes take {now.blocks // 2} KB.")
         else:
             yield unverifiable(
                 f"The protected file {shown} takes {now.blocks // 2} KB and took {was.blocks // 2} KB before: "

@@ -54,6 +54,15 @@ done
 
 _STATE = "LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,InvocationID,ControlGroup"
 _TIMES = "ExecMainStartTimestamp,ExecMainExitTimestamp"
+_RUNS_SNIPPET = r"""
+  case $rw_show in *ExecMainStartTimestamp=@*) ;; *) if have journalctl; then
+    rw_id=$(printf '%s\n' "$rw_show" | sed -n 's/^Id=//p')
+    rw_base="bounded 5 journalctl -q --no-pager -n 1 -o short-unix"
+    printf 'rw-begun=%s\n' "$($rw_base "UNIT=$rw_id" MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5 2>/dev/null)"
+    printf 'rw-done=%s\n' "$($rw_base "UNIT=$rw_id" MESSAGE_ID=39f53479d3a045ac8e11786248231fbf 2>/dev/null)"
+  fi ;; esac
+"""
+"""systemd forgets a unit that has ended and that nothing refers to; its journal knows when it began and finished."""
 
 
 def unit_part(variable: str) -> str:
@@ -65,6 +74,7 @@ if [ -d /run/systemd/system ] && have systemctl; then
     rw_show=$(systemctl show --no-pager -p "$rw_ask" -- "${variable}" 2>&1); rw_code=$?
   printf '%s\\n' "$rw_show"
 {FILES_SNIPPET}
+{_RUNS_SNIPPET}
   (exit "$rw_code")
 else printf 'rw-no-systemd\\n'; fi
 """
@@ -137,7 +147,17 @@ class UnitState(Record):
     started: float | None = None
     """Seconds since 1970 at which its main process began last; None where systemd is too old to tell."""
     ended: float | None = None
+    done: float | None = None
+    """When its start was last completed, by the journal; asked only where systemd itself forgot the unit."""
     standing: Standing | None = None
+
+    def ran_since(self, before: UnitState) -> bool | None:
+        """Whether it was run after the state before; None where neither systemd nor the journal can tell."""
+        if self.invocation:
+            return self.invocation != before.invocation
+        if self.done is None:
+            return None
+        return self.done != before.done and self.done >= (before.ended or before.started or 0.0)
 
 
 def read_unit_state(unit: str, section: Section) -> UnitState | None:
@@ -148,6 +168,10 @@ def read_unit_state(unit: str, section: Section) -> UnitState | None:
     if section.status != 0 or not blocks or "ActiveState" not in blocks[0]:
         raise NoEvidence(f"systemctl could not say how {unit} stands")
     says = blocks[0]
+    begun, done = (_begun(key, section.text) for key in ("begun", "done"))
+    if begun is not None and done is None:
+        done = 0.0  # it began and was never completed, as far back as the journal goes
+    started = _moment(says.get("ExecMainStartTimestamp"))
     return UnitState(
         load=says.get("LoadState", ""),
         active=says["ActiveState"],
@@ -157,10 +181,16 @@ def read_unit_state(unit: str, section: Section) -> UnitState | None:
         status=integer(says.get("ExecMainStatus")),
         invocation=says.get("InvocationID", ""),
         control_group=says.get("ControlGroup", ""),
-        started=_moment(says.get("ExecMainStartTimestamp")),
-        ended=_moment(says.get("ExecMainExitTimestamp")),
+        started=started if started is not None else begun,
+        ended=_moment(says.get("ExecMainExitTimestamp")) if started is not None else done,
+        done=done,
         standing=read_standing(section.text),
     )
+
+
+def _begun(key: str, text: str) -> float | None:
+    match = re.search(rf"^rw-{key}=(\d+(?:\.\d+)?) ", text, re.MULTILINE)
+    return float(match[1]) if match else None
 
 
 def _moment(text: str | None) -> float | None:

@@ -234,8 +234,8 @@ def _hollow(shown: str, size: int, blocks: int | None, was: OpenFile) -> Iterato
     """A fault of a file that kept its length and lost what it held."""
     if blocks is None or not was.blocks or blocks >= was.blocks * 0.9 or size < was.size:
         return
-    if blocks == 0:
-        yield failed(f"{shown} is hollow: its {size} bytes take no room any more.")
+    if blocks < was.blocks * 0.05:
+        yield failed(f"{shown} is hollow: its {size} bytes take {blocks // 2} KB and took {was.blocks // 2} before.")
     else:
         yield unverifiable(
             f"{shown} takes {blocks // 2} KB and took {was.blocks // 2} KB before: "

@@ -128,9 +128,12 @@ def _job_faults(subject: BackupFailure, now: BackupFacts, before: BackupFacts | 
         yield unverifiable(f"The job {shown} is still running.", settling=True)
     elif job.active == "failed" or job.result != "success" or job.status not in (0, None):
         yield failed(f"The last run of {shown} did not succeed (result {job.result}, status {job.status}).")
-    elif was is not None and was.invocation == job.invocation and (was.active == "failed" or was.result != "success"):
-        yield failed(f"The job {shown} failed before and has not run since: its failure was merely cleared.")
-    elif subject.path is None and (not job.invocation or (was and was.invocation == job.invocation)):
+    elif was is not None and (was.active == "failed" or was.result != "success") and not job.ran_since(was):
+        if job.ran_since(was) is None:
+            yield unverifiable(f"The job {shown} failed before, and nothing shows whether it has run since.")
+        else:
+            yield failed(f"The job {shown} failed before and has not run since: its failure was merely cleared.")
+    elif subject.path is None and (not job.invocation if was is None else not job.ran_since(was)):
         yield unverifiable(f"Nothing shows that {shown} ran after the incident, and the incident names no path.")
     if job is not None and was is not None:
         if was.enablement == "enabled" and job.enablement in ("disabled", "masked", "linked"):
@@ -185,7 +188,7 @@ def _by_the_job(
         said = (
             f"{name} was written {newest.modified - job.ended:.0f} s after the last run of {visible(subject.job)} ended"
         )
-        if was is not None and was.invocation == job.invocation:
+        if was is not None and job.ran_since(was) is False:
             yield failed(f"{said}: not by the job.")
         else:
             yield unverifiable(f"{said}: whether it is the job's is for a person to say.")
@@ -201,7 +204,8 @@ def _retention(where: str, newest: Archive, now: BackupFacts, before: BackupFact
     earlier = {(one.modified, one.size) for one in before.archives or ()}
     counted = [one for one in before.archives or () if one.size > 0 and not _BY_THE_WAY.search(one.path)]
     lost = [one for one in counted if (one.modified, one.size) not in kept]
-    gained = [one for one in now.archives or () if (one.modified, one.size) not in earlier and one.size > 0]
+    paths = {one.path for one in before.archives or ()} - {newest.path}  # overwriting an old one gains nothing
+    gained = [one for one in now.archives or () if (one.modified, one.size) not in earlier and one.path not in paths]
     rest = [one for one in counted if one not in lost]
     oldest = not rest or max(one.modified for one in lost or rest) <= min(one.modified for one in rest)
     rolling = all(one.path == newest.path or one == counted[0] for one in lost)

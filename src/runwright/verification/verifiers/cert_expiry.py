@@ -36,7 +36,8 @@ rw_ports=$(ss -H -ltnp 2>/dev/null | while read -r rw_state rw_r rw_s rw_local r
   done
 done | sort -u | head -n 3)
 for rw_port in $rw_ports; do
-  rw_seen=$(bounded 2 openssl s_client -connect "127.0.0.1:$rw_port" -servername "$server_name" </dev/null 2>/dev/null)
+  set -- -connect "127.0.0.1:$rw_port"; [ -n "$server_name" ] && set -- "$@" -servername "$server_name"
+  rw_seen=$(bounded 2 openssl s_client "$@" </dev/null 2>/dev/null)
   rw_print=$(printf '%s\n' "$rw_seen" | openssl x509 -noout -fingerprint -sha256 2>/dev/null)
   [ -n "$rw_print" ] && printf 'rw-serves %s %s\n' "$rw_port" "${rw_print#*=}"
 done; :
@@ -298,8 +299,9 @@ def _renewal(now: CertFacts, before: CertFacts) -> Iterator[Finding]:
         yield failed(f"{unit}, which renews the certificate, cannot be loaded any more ({is_.load}).")
     elif is_.active == "failed" or is_.result not in ("success", ""):
         yield failed(f"{unit}, which renews the certificate, still fails: it would run out again.")
-    elif was.result not in ("success", "") and was.invocation == is_.invocation:
-        yield failed(f"{unit}, which renews the certificate, failed before and has not run since.")
+    elif was.result not in ("success", "") and not is_.ran_since(was):
+        verdict = unverifiable if is_.ran_since(was) is None else failed
+        yield verdict(f"{unit}, which renews the certificate, failed before and has not run since.")
     yield from weakened(is_.standing, was.standing)
 
 

@@ -248,8 +248,8 @@ def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator
             verdict = failed if filesystem in ("tmpfs", "ramfs", "overlay") else unverifiable
             yield verdict(f"{filesystem} is mounted on {point} now: what lies below it is hidden, not removed.")
     usable = before.used_kb + max(before.free_kb, 0)
-    limit = subject.threshold_percent / 100
-    if before.filesystem == "tmpfs" and now.size_kb > before.size_kb and now.used_kb >= limit * usable > 0:
+    limit = subject.threshold_percent
+    if before.filesystem == "tmpfs" and now.size_kb > before.size_kb and _percent(now.used_kb, usable) >= limit:
         yield unverifiable(
             f"{shown} was enlarged from {before.size_kb} to {now.size_kb} KB of memory and too little was removed: "
             "whether the host can spare it is for a person to say."
@@ -257,13 +257,13 @@ def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator
     kept = before.size_kb - before.used_kb - before.free_kb
     left = now.size_kb - now.used_kb - now.free_kb
     inodes = before.inodes or 0
-    if subject.inodes and (now.inodes or 0) > inodes and (now.inodes_used or 0) >= limit * inodes > 0:
+    if subject.inodes and (now.inodes or 0) > inodes and _percent(now.inodes_used or 0, inodes) >= limit:
         yield unverifiable(
             f"{shown} was given more inodes ({inodes} before, {now.inodes} now) and too little was removed: "
             "whether that may be is for a person to say."
         )
     given_up = now.size_kb == before.size_kb and kept > before.size_kb // 100 and left < kept // 2
-    if given_up and now.used_kb >= limit * (now.size_kb - kept):
+    if given_up and _percent(now.used_kb, now.size_kb - kept) >= limit:
         yield failed(f"The blocks of {shown} that are reserved for root were given up; too little was removed.")
     lost = [name for name in before.top if name not in now.top]
     if len(lost) > 1 and 2 * len(lost) > len(before.top):
@@ -271,6 +271,11 @@ def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator
             f"{len(lost)} of the {len(before.top)} directories at the top of {shown} are gone, as {lost[0]}: "
             "whether they were needed is for a person to say."
         )
+
+
+def _percent(used: int, usable: int) -> int:
+    """Rounded up, as df does."""
+    return -(-100 * used // usable) if usable > 0 else 0
 
 
 def _filling(subject: DiskFull, first: DiskFacts, last: DiskFacts) -> Iterator[Finding]:
