@@ -184,6 +184,11 @@ class Execution(Record):
     waiting_for: str | None = None
     """The open question of a `pending` run that waits for a person; it is queued again when that is answered."""
 
+    @property
+    def standing(self) -> str:
+        """Its status in words; a run that waits for a person says so."""
+        return "waits for a person" if self.waiting_for is not None else self.status.value.replace("_", " ")
+
 
 class StepIntent(Record):
     """What is about to be done on the host, journaled before it is."""

@@ -26,6 +26,7 @@ from runwright.model.hosts import AcceptedKeys, Host, HostChange, HostCheck, Hos
 from runwright.model.incidents import Escalation, Incident, NewIncident
 from runwright.model.plans import PlanReport
 from runwright.model.principals import Principal
+from runwright.model.questions import Question
 from runwright.model.reviews import Activation, Approval, ReviewEntry, ReviewItem, StopSwitch
 from runwright.model.versions import RunbookVersion
 
@@ -260,6 +261,15 @@ class RunwrightClient:
 
     def cancel(self, execution_id: str) -> Execution:
         return self._record(Execution, "POST", f"/api/executions/{execution_id}/cancel", {})
+
+    def questions(self, **where: str) -> list[Question]:
+        """What runs ask persons, newest first; `where` as `status="open"` or `execution_id=...`."""
+        return self._all(Question, "/api/questions", where)
+
+    def answer(self, execution_id: str, value: str | int | bool, question: str | None = None) -> Execution:
+        """A person's answer. Raises Conflict where it comes too late, InvalidInput where it does not fit."""
+        body = {"value": value, "question": question}
+        return self._record(Execution, "POST", f"/api/executions/{execution_id}/answers", body)
 
     def events(self, execution_id: str, after: int = 0) -> Iterator[Event]:
         """Events of an execution as they come; ends when the run has. Raises Unavailable where the server goes away."""

@@ -111,6 +111,13 @@ class ReasonForm(Body):
     reason: str = Field(min_length=1, max_length=1000)
 
 
+class AnswerForm(Body):
+    value: str | int | bool = Field(examples=["yes", 3, True])
+    """Must fit the parameter that the question names; a text is read as its type."""
+    question: str | None = Field(default=None, max_length=300)
+    """The id of the question that was shown, so that no later one is answered by mistake."""
+
+
 class StopForm(Body):
     scope: str = Field(examples=["global", "client:acme", "runbook:RB-LINUX-SERVICE-001"])
     reason: str = Field(min_length=1, max_length=1000)

@@ -13,6 +13,7 @@ from runwright.surfaces.cli.output import NEGATIVE, POSITIVE, Json, moment, prin
 
 if TYPE_CHECKING:
     from runwright.model.executions import Event, ExecutionResult
+    from runwright.model.questions import Question
     from runwright.surfaces.client import RunwrightClient
 
 PATIENCE = 120
@@ -21,7 +22,7 @@ PATIENCE = 120
 pause = threading.Event().wait
 """Seconds to wait; apart so that tests need none."""
 
-app = typer.Typer(help="Executions: list, look at, watch live, cancel.", no_args_is_help=True)
+app = typer.Typer(help="Executions: list, look at, watch live, answer, cancel.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -37,9 +38,7 @@ def list_(
     if json_:
         print_json(runs)
         return
-    rows = [
-        (run.id, run.client_id, run.version_id, run.host_id, run.status.value, moment(run.created_at)) for run in runs
-    ]
+    rows = [(run.id, run.client_id, run.version_id, run.host_id, run.standing, moment(run.created_at)) for run in runs]
     table("Executions", ("id", "client", "version", "host", "status", "created"), rows, "Nothing ran yet.")
 
 
@@ -133,6 +132,47 @@ def cancel(execution_id: str, json_: Json = False) -> None:
         say(f"{execution.id}: asked to stop")
 
 
+@app.command()
+def questions(
+    all_: Annotated[bool, typer.Option("--all", help="Also those that are answered, expired or withdrawn.")] = False,
+    json_: Json = False,
+) -> None:
+    """What runs ask persons, newest first. Exit 1 if nothing is asked."""
+    with connect() as server:
+        asked = server.questions() if all_ else server.questions(status="open")
+    if json_:
+        print_json(asked)
+    else:
+        rows = [
+            (item.execution_id, item.text, _wanted(item), item.status.value, moment(item.expires_at)) for item in asked
+        ]
+        table("Questions", ("execution", "question", "answer", "status", "until"), rows, "Nobody is asked anything.")
+    raise typer.Exit(POSITIVE if asked else NEGATIVE)
+
+
+@app.command()
+def answer(
+    execution_id: str,
+    value: Annotated[str, typer.Option("--value", help="The answer, as the question's parameter allows it.")],
+    json_: Json = False,
+) -> None:
+    """Answer what a run waits for, as a person; it goes on then. Exit 1 where that comes too late."""
+    with connect() as server:
+        waiting = server.execution(execution_id).waiting_for
+        execution = server.answer(execution_id, value, waiting)
+    if json_:
+        print_json(execution)
+    else:
+        say(f"{execution.id}: answered, and goes on")
+
+
+def _wanted(question: Question) -> str:
+    """What an answer may be, in words: `sure: boolean`, `which: a | b`."""
+    declared = question.answer
+    choices = getattr(declared, "enum", None)
+    return f"{question.parameter}: {' | '.join(choices) if choices else declared.type}"
+
+
 def follow(server: RunwrightClient, execution_id: str, *, quiet: bool = False) -> ExecutionResult:
     """Print events until the run has ended; its telemetry.
 
@@ -169,7 +209,14 @@ def event_line(event: Event) -> str:
     at = f"{event.at:%H:%M:%S}"
     match event.kind:
         case EventKind.EXECUTION_STATUS:
-            return f"{at}  {data.get('status', '')}"
+            waits = " (waits for a person)" if data.get("waiting_for") else ""
+            return f"{at}  {data.get('status', '')}{waits}"
+        case EventKind.QUESTION if data.get("status") == "open":
+            way = f"runwright execution answer {event.subject_id} --value ..."
+            return f"{at}  asks for {data.get('parameter', '')}: {data.get('text', '')}  ({way})"
+        case EventKind.QUESTION:
+            by = f" by {data['by']}" if data.get("by") else ""
+            return f"{at}  the question of {data.get('step', '')} is {data.get('status', '')}{by}"
         case EventKind.STEP_STARTED:
             return f"{at}  {data.get('section', 'steps')}/{data.get('step', '')} attempt {data.get('attempt', 1)}"
         case EventKind.STEP_FINISHED:
@@ -204,5 +251,7 @@ def show_result(result: ExecutionResult) -> None:
         say(f"  verification: {seen.outcome.value} ({seen.confidence:.0%}) {seen.explanation}")
         for check in seen.checks:
             say(f"    {check.id}: {check.outcome.value} - {check.reason}")
+    if result.question is not None:
+        say(f"  asks for {_wanted(result.question)} until {moment(result.question.expires_at)}: {result.question.text}")
     if result.error is not None:
         say(f"  error [{result.error.code}]: {result.error.message}")

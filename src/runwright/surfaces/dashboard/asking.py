@@ -21,6 +21,7 @@ Tester = Annotated[Caller, Depends(needs(Permission.TEST_REVIEW))]
 Suspender = Annotated[Caller, Depends(needs(Permission.SUSPEND_ACTIVATION))]
 Revoker = Annotated[Caller, Depends(needs(Permission.REVOKE_APPROVAL))]
 Runner = Annotated[Caller, Depends(needs(Permission.RUN))]
+Answerer = Annotated[Caller, Depends(needs(Permission.ANSWER))]
 Stopper = Annotated[Caller, Depends(needs(Permission.STOP))]
 Releaser = Annotated[Caller, Depends(needs(Permission.RESUME))]
 

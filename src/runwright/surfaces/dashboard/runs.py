@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -17,7 +17,7 @@ from runwright.model.ports.store import EVERY_CLIENT
 from runwright.surfaces.api.executions import POLL, seen_execution
 from runwright.surfaces.api.forms import Cursor
 from runwright.surfaces.api.guard import Caller, Standing, services
-from runwright.surfaces.dashboard.asking import IncidentReader, Runner, RunReader, see_other
+from runwright.surfaces.dashboard.asking import Answerer, Field, IncidentReader, Runner, RunReader, see_other
 from runwright.surfaces.dashboard.pages import page, render
 from runwright.surfaces.dashboard.views import execution_view, hostnames
 from runwright.surfaces.services import Services
@@ -43,6 +43,7 @@ async def _timeline(found: Services, caller: Caller, seen: Execution) -> dict[st
     return {
         **view,
         "may_run": allows(caller.principal, Permission.RUN, seen.client_id),
+        "may_answer": allows(caller.principal, Permission.ANSWER, seen.client_id),
         "frame": {"csrf": session.csrf_token if session else ""},
     }
 
@@ -75,6 +76,14 @@ async def live(request: Request, caller: RunReader, seen: Seen) -> AsyncIterable
             yield ServerSentEvent(raw_data="over", event="done")
             return
         await asyncio.sleep(POLL * 2)
+
+
+@router.post("/executions/{execution_id}/answer")
+async def answer(
+    request: Request, caller: Answerer, seen: Seen, value: Field, question: Annotated[str, Form(max_length=300)]
+) -> Response:
+    await services(request).loop.answer(caller.principal, seen.id, value, question_id=question)
+    return see_other(f"/executions/{seen.id}")
 
 
 @router.post("/executions/{execution_id}/cancel")

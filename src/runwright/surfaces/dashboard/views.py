@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from runwright.execution.questions import waited_for
 from runwright.loop import LEARN_FROM
 from runwright.model.audit import AuditEntry
 from runwright.model.clients import scope_client
@@ -85,6 +86,7 @@ async def execution_view(tx: Transaction, execution_id: str, now: datetime) -> d
         "result": result,
         "steps": steps_of(result, journal, final=execution.status.final),
         "states": _states(result),
+        "question": await waited_for(tx, execution),
         "held_by": None if execution.status.final else await _held_by(tx, execution),
         "analysis": analysis,
         "candidate": proposal.candidate if proposal else None,
