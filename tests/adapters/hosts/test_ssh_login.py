@@ -268,3 +268,21 @@ async def test_through_a_jump_host(ssh: SshConnector, lab: SshMachine) -> None:
 async def test_loading_the_connector_loads_no_ssh_library() -> None:
     code = "import sys; from runwright.adapters.hosts.ssh import SshConnector; sys.exit('asyncssh' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_a_servers_words_cannot_draw_on_a_terminal(ssh: SshConnector, lab: SshMachine) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        words = "gone\x1b[2J\u202ebad".encode()
+        goodbye = b"\x01" + (11).to_bytes(4, "big") + len(words).to_bytes(4, "big") + words + bytes(4)
+        padding = 8 - (5 + len(goodbye)) % 8 + 8
+        packet = bytes([padding]) + goodbye + bytes(padding)
+        writer.write(b"SSH-2.0-Rude\r\n" + len(packet).to_bytes(4, "big") + packet)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        problem = await refused(ssh, lab.host(address="127.0.0.1", port=server.sockets[0].getsockname()[1]))
+    assert "gone [2J bad" in problem.found

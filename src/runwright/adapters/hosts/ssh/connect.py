@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import asyncssh
 
-from runwright.adapters.hosts.ssh.login import Login, LoginClient, make_login
+from runwright.adapters.hosts.ssh.login import Login, LoginClient, make_login, shown
 from runwright.model.errors import HostKeyRefused, HostUnreachable
 from runwright.model.hosts import SshEndpoint, SshLogin
 from runwright.model.ports.secrets import SecretSource
@@ -87,22 +87,22 @@ def _unreachable(target: Target, login: Login, problem: Exception, patience: Pat
     ):
         return _no_entry(target, login, problem)
     if isinstance(problem, asyncssh.KeyExchangeFailed):
-        return HostUnreachable(f"Found no method in common with {target}: {problem.reason}.")
+        return HostUnreachable(f"Found no method in common with {target}: {shown(problem.reason)}.")
     if isinstance(problem, asyncssh.ChannelOpenError):
         return HostUnreachable(
-            f"The jump host could not reach {target}: {problem.reason or 'no reason given'}.",
+            f"The jump host could not reach {target}: {shown(problem.reason) or 'no reason given'}.",
             next_step="Check the address as the jump host knows it, and its AllowTcpForwarding.",
         )
     if isinstance(problem, asyncssh.Error) and login.client.accepted:
         return HostUnreachable(
             f"{_sentence(target)} ended the connection during the login of {target.endpoint.user}: "
-            f"{problem.reason}.{login.client.said}",
+            f"{shown(problem.reason)}.{login.client.said}",
             next_step="Check for a locked or expired account, or a host still booting; its sshd log says which.",
         )
     if isinstance(problem, (asyncssh.Error, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
         reason = problem.reason if isinstance(problem, asyncssh.Error) else problem.strerror
         return HostUnreachable(
-            f"{_sentence(target)} ended the connection before the login: {reason}.",
+            f"{_sentence(target)} ended the connection before the login: {shown(reason or '')}.",
             next_step="Check that an SSH server listens there, and its own log for why.",
         )
     return _no_way(target, problem, patience)

@@ -11,6 +11,7 @@ from asyncssh.constants import OPEN_REQUEST_SESSION_FAILED
 
 from runwright.adapters.hosts.session import SHELL
 from runwright.adapters.hosts.ssh.channel import COMMAND, WINDOW, ShellChannel
+from runwright.adapters.hosts.ssh.login import shown
 from runwright.model.errors import HostUnreachable
 
 SHELLS = 10
@@ -125,13 +126,13 @@ class Line:
             raise HostUnreachable(f"The server did not open a channel within {OPEN_SECONDS:g} s.") from problem
         except (asyncssh.Error, OSError) as problem:
             if not self.alive or not isinstance(problem, asyncssh.ChannelOpenError):
-                raise Gone(f"The connection was lost: {problem}.") from problem
+                raise Gone(f"The connection was lost: {shown(str(problem))}.") from problem
             others = self._used - 1
             if others > 0 and problem.code != OPEN_REQUEST_SESSION_FAILED:
                 self._limit = min(self._limit, others)
                 raise Full from problem
             raise HostUnreachable(
-                f"The server opens no shell: {problem.reason}.",
+                f"The server opens no shell: {shown(problem.reason)}.",
                 next_step="Check MaxSessions and ForceCommand in its sshd_config.",
             ) from problem
         return shell

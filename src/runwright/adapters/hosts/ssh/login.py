@@ -23,7 +23,12 @@ from runwright.model.ports.secrets import SecretSource
 RSA = ("rsa-sha2-512", "rsa-sha2-256")
 """Signatures of an `ssh-rsa` key that are worth something (RFC 8332)."""
 BANNER = 200
-"""Characters of a server's banner that a message quotes."""
+"""Characters of a server's own words that a message quotes."""
+
+
+def shown(text: str) -> str:
+    """A server's own words for a message: one short line, without control, bidi and zero-width characters."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:BANNER]
 
 
 class LoginClient(asyncssh.SSHClient):
@@ -46,8 +51,8 @@ class LoginClient(asyncssh.SSHClient):
         return self.accepted
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
-        shown = " ".join("".join(sign if sign.isprintable() else " " for sign in msg).split())[:BANNER]
-        self.said = f" It said: {shown}" if shown else ""
+        said = shown(msg)
+        self.said = f" It said: {said}" if said else ""
 
     def _once(self) -> str | None:
         # servers count failures: what was refused is not tried by another method
