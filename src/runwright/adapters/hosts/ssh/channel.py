@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import asyncssh
 
-from runwright.adapters.hosts.quoting import PATH
+from runwright.adapters.hosts.quoting import PATH, quote
 from runwright.adapters.hosts.session import SHELL
 from runwright.model.errors import HostUnreachable
 
@@ -26,7 +26,6 @@ QUEUED = 512 * 1024
 WINDOW = 2 * 1024 * 1024
 NOISE = 65536
 """Bytes of greeting kept for an error message; the rest is dropped."""
-PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=-:@%+,")
 
 
 def preface(word: str) -> bytes:
@@ -123,17 +122,16 @@ class ShellChannel(asyncssh.SSHClientSession[bytes]):
         return name, data
 
     async def replace(self, argv: Sequence[str]) -> None:
-        """Become another program that reads what is sent from now on. `argv` are constants.
+        """Become another program that reads what is sent from now on. `argv` are constants: the process list shows them.
 
         Raises HostUnreachable where this shell is gone.
         """
-        if not all(word and set(word) <= PLAIN for word in argv):
-            raise ValueError(f"{argv!r} is no constant command")
         await self._spoken()
         self._word = secrets.token_hex(16)
         self._expect()
         # the shell has read this line whole before it says the word: nothing sent later is in its buffer
-        self.write(f"{{ printf %s '{self._word}'; printf %s '{self._word}' >&2; exec {' '.join(argv)}; }}\n".encode())
+        say = f"printf %s '{self._word}'; printf %s '{self._word}' >&2; exec ".encode()
+        self.write(b"{ " + say + b" ".join(quote(word) for word in argv) + b"; }\n")
         await self._spoken()
 
     async def _spoken(self) -> None:
