@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from runwright.adapters.clock import SystemClock
 from runwright.adapters.hosts.attempts import Answer, answered, parse_status, parse_stop
+from runwright.adapters.hosts.become import AWAIT, WITH_PASSWORD, WITHOUT_PASSWORD, check, lead, one_line
 from runwright.adapters.hosts.output import mask, secret_lines
 from runwright.adapters.hosts.quoting import assignments, check_attempt_id, payload, script
 from runwright.adapters.hosts.streams import KNOWN, REFUSED, Streams
@@ -26,7 +27,6 @@ from runwright.model.ports.hosts import AttemptState, AttemptStatus, Command, Ou
 from runwright.model.ports.secrets import SecretSource
 
 SHELL = ("/bin/sh",)
-SUDO_SHELL = ("/usr/bin/sudo", "-n", "--", "/bin/sh")
 ANSWER_SECONDS = 30.0
 """How long the supervisor may take to answer a question that it need not wait for."""
 DRAIN_SECONDS = 2.0
@@ -34,6 +34,8 @@ DRAIN_SECONDS = 2.0
 WAIT_SECONDS = 20
 """Longest single wait on the host, so that a dead connection is noticed."""
 BLOCK = 512
+CANNOT_RUN = 126
+"""Exit status of a round trip that could not become root, as of a program that cannot be run."""
 MOST_FORGOTTEN = 200
 """Attempts whose files one request removes; their names are arguments of one `rm`."""
 KEPT_DAYS = 7
@@ -60,14 +62,18 @@ class ShellSession:
         base: str = "",
         secrets: SecretSource | None = None,
         clock: Clock | None = None,
+        become_password: SecretRef | None = None,
     ) -> None:
+        """`become_password`: of this session's user, for a sudo that asks for one; without it sudo must not ask."""
         self._identity = identity
         self._transport = transport
         self._base = base
         self._secrets = secrets
         self._clock: Clock = clock or SystemClock()
         self._place: Place | None = None
-        self._hidden: tuple[SecretRef, ...] = ()
+        self._become_password = become_password
+        self._may_become = False
+        self._hidden: tuple[SecretRef, ...] = () if become_password is None else (become_password,)
 
     @property
     def identity(self) -> HostIdentity:
@@ -95,7 +101,8 @@ class ShellSession:
     ) -> AttemptRecord:
         values, known = self._values(command)
         nonce = randomness.token_hex(16)
-        request = self._start(check_attempt_id(attempt_id), nonce, command, values)
+        become = await self._become(command)
+        request = self._start(check_attempt_id(attempt_id), nonce, command, values, become)
         started_at, begun = self._clock.now(), self._clock.monotonic()
         streams = Streams(nonce, command.output_limit, known, on_output)
         channel = await self._transport.spawn(SHELL, request)
@@ -131,7 +138,14 @@ class ShellSession:
             extra={"looked": mask(streams.looked.encode(), known).decode()} if streams.looked else {},
         )
 
-    def _start(self, attempt_id: str, nonce: str, command: Command, values: Mapping[str, str]) -> bytes:
+    def _start(
+        self,
+        attempt_id: str,
+        nonce: str,
+        command: Command,
+        values: Mapping[str, str],
+        become: Mapping[str, str | bytes],
+    ) -> bytes:
         place = self._ready()
         return script(
             "start",
@@ -139,7 +153,7 @@ class ShellSession:
             base=place.base,
             nonce=nonce,
             cgroup=place.cgroup,
-            become="yes" if self._becomes(command) else "",
+            **become,
             most=str(max(command.output_limit // BLOCK, 1) * BLOCK),
             secrets=secret_lines((name, ref.client_id, ref.name) for name, ref in command.secrets.items()),
             step=payload(command.text, values, attempt_id),
@@ -166,9 +180,12 @@ class ShellSession:
         # what runs as another user is out of this user's reach: once more, through sudo where it is allowed
         try:
             left = " ".join(str(pid) for pid in report.survivors)
-            answer = await self._ask("stop", argv=SUDO_SHELL, id=attempt_id, base=place.base, bury="", also=left)
+            password = self._sudo_password()
+            argv = WITHOUT_PASSWORD if password is None else WITH_PASSWORD
+            first = b"" if password is None else lead(password)
+            answer = await self._ask("stop", argv=argv, first=first, id=attempt_id, base=place.base, bury="", also=left)
             again = parse_stop(answer)
-        except HostUnreachable:
+        except (HostUnreachable, NotFound, Refused):
             return report
         return again.model_copy(update={"ended": report.ended + again.ended})
 
@@ -190,12 +207,19 @@ class ShellSession:
 
     async def probe(self, command: Command) -> ProbeResult:
         values, known = self._values(command)
+        try:
+            become = await self._become(command)
+        except Refused as refused:
+            # a guard or a check that cannot be asked has no answer; that of a step is told before it starts
+            return ProbeResult(
+                exit_code=CANNOT_RUN, stdout="", stderr=f"{refused}\n", seconds=0.0, ended_at=self._clock.now()
+            )
         nonce = randomness.token_hex(16)
         marker = f"probe-{randomness.token_hex(8)}"
         request = script(
             "probe",
             nonce=nonce,
-            become="yes" if self._becomes(command) else "",
+            **become,
             step=payload(command.text, values, marker),
         )
         begun = self._clock.monotonic()
@@ -229,8 +253,24 @@ class ShellSession:
             raise HostUnreachable(f"The session on {self._identity.host_id} is not open.")
         return self._place
 
-    def _becomes(self, command: Command) -> bool:
-        return command.become and (self._place is None or self._place.uid != 0)
+    async def _become(self, command: Command) -> dict[str, str | bytes]:
+        """What a program is told of becoming root. Raises Refused where sudo does not let it, NotFound."""
+        if not command.become or (self._place is not None and self._place.uid == 0):
+            return {"become": ""}
+        password = self._sudo_password()
+        mode = "yes" if password is None else "password"
+        if not self._may_become:
+            answer = await self._ask("become", become=mode, sudo_sh=AWAIT, password=password or "")
+            name = None if self._become_password is None else self._become_password.name
+            check(answer, self._identity.host_id, name)
+            self._may_become = True
+        return {"become": mode, "sudo_sh": AWAIT, "lead": b"" if password is None else lead(password)}
+
+    def _sudo_password(self) -> str | None:
+        """Raises NotFound, Refused for a secret that is no password."""
+        if self._become_password is None:
+            return None
+        return one_line(self._resolve({"password": self._become_password})["password"], self._become_password.name)
 
     def _resolve(self, references: Mapping[str, SecretRef]) -> dict[str, str]:
         if not references:
@@ -327,10 +367,19 @@ class ShellSession:
         named = {references[name].name: value for name, value in self._resolve(references).items()}
         return self._hidden_values() | named
 
-    async def _ask(self, program: str, *, argv: tuple[str, ...] = SHELL, patience: float = 0, **values: str) -> Answer:
-        """One question to the supervisor. Raises HostUnreachable where no whole answer came."""
+    async def _ask(
+        self,
+        program: str,
+        *,
+        argv: tuple[str, ...] = SHELL,
+        first: bytes = b"",
+        patience: float = 0,
+        **values: str | bytes,
+    ) -> Answer:
+        """One question to the supervisor. `first`: what `argv` reads before it. Raises HostUnreachable where no whole
+        answer came."""
         nonce = randomness.token_hex(16)
-        channel = await self._transport.spawn(argv, script(program, nonce=nonce, **values))
+        channel = await self._transport.spawn(argv, first + script(program, nonce=nonce, **values))
         received = {"stdout": bytearray(), "stderr": bytearray()}
         try:
             async with asyncio.timeout(ANSWER_SECONDS + patience):

@@ -1,11 +1,11 @@
-# One unsupervised round trip. Handed in: nonce, become, step.
+# One unsupervised round trip. Handed in: nonce, become, sudo_sh, lead, step; as for an attempt.
 # Its output, then the nonce on standard output and "<nonce> <exit code>" on standard error.
 trap '' PIPE
-if [ -n "$become" ]; then
-  printf '%s' "$step" | (trap - PIPE; exec sudo -n -- /bin/sh)
-else
-  (trap - PIPE; eval "$step")
-fi
+case $become in
+  '') (trap - PIPE; eval "$step") ;;
+  password) printf '%s' "$lead" "$step" | (trap - PIPE; exec sudo -S -p '' -- /bin/sh -c "$sudo_sh") ;;
+  *) printf '%s' "$step" | (trap - PIPE; exec sudo -n -- /bin/sh) ;;
+esac
 code=$?
 printf '%s' "$nonce"
 printf '%s %s\n' "$nonce" "$code" >&2

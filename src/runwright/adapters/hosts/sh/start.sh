@@ -51,8 +51,11 @@ cd /
   trap - HUP PIPE XFSZ
   export RUNWRIGHT_ATTEMPT="$id"
   exec <&9 >&6 2>&8 4>&- 5<&- 6>&- 7<&- 8>&- 9<&-
-  [ -z "$become" ] || exec sudo -n -- /bin/sh
-  exec /bin/sh
+  case $become in
+    '') exec /bin/sh ;;
+    password) exec sudo -S -p '' -- /bin/sh -c "$sudo_sh" ;;
+    *) exec sudo -n -- /bin/sh ;;
+  esac
 ) & run=$!
 # tee keeps the first part in a file for a caller that comes back, and goes on when the connection is gone
 (
@@ -71,7 +74,7 @@ if [ -n "$making" ]; then
 fi
 saw=
 [ -z "$look" ] || { look_when=before; eval "$look"; saw=$look_saw; }
-{ printf '%s' "$step" >&4; } 2>/dev/null
+{ printf '%s' "$lead" "$step" >&4; } 2>/dev/null
 exec 4>&-
 wait "$run"
 code=$?
