@@ -14,9 +14,9 @@ import pytest_asyncio
 
 from adapters.hosts.rigs import CANARY, processes_with, sh
 from runwright.adapters.hosts.ssh import SshConnector
-from runwright.model.errors import HostUnreachable
+from runwright.model.errors import HostUnreachable, Refused
 from runwright.model.ports.hosts import AttemptState
-from support.ssh_machine import ASKED, PLAIN, LabSecrets, SshMachine, ip, ssh_machine, tc
+from support.ssh_machine import ASKED, PASSWORD, PLAIN, LabSecrets, SshMachine, ip, secret, ssh_machine, tc
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module")]
 
@@ -252,11 +252,29 @@ async def test_a_cancelled_opening_takes_no_place_for_good(lab: SshMachine) -> N
         assert int(await lab.run("pgrep -fc '^sshd: root@notty' || :")) == 1
 
 
+async def test_sudo_that_asks_is_given_its_password(lab: SshMachine) -> None:
+    """By standard input, and shown nowhere; a step that runs out of time is ended although it runs as root."""
+    seconds = str(500000 + int.from_bytes(os.urandom(3), "big"))
+    async with connector() as ssh, ssh.open(lab.host(ASKED, become_password=secret("password"))) as session:
+        text = f'id -un; echo "$value"; setsid sleep {seconds} & sleep {seconds}'
+        running = session.run_attempt("asks", sh(text, timeout=1.5, become=True, parameters={"value": PASSWORD}))
+        task = asyncio.ensure_future(running)
+        while not processes_with(f"sleep\0{seconds}".encode()):
+            assert not task.done()
+            await asyncio.sleep(0)
+        assert not processes_with(PASSWORD.encode())
+        done = await task
+        probed = await session.probe(sh("id -un; cat", become=True))
+    assert (done.timed_out, done.stdout) == (True, "root\n[secret password]\n")
+    assert "could not be ended" not in done.stderr
+    assert not processes_with(f"sleep\0{seconds}".encode())
+    assert (probed.exit_code, probed.stdout) == (0, "root\n")
+
+
 async def test_a_user_whose_sudo_asks_is_told_so(lab: SshMachine) -> None:
     async with connector() as ssh, ssh.open(lab.host(ASKED)) as session:
-        done = await session.run_attempt("asks", sh("id -un", become=True))
-    assert done.exit_code not in (0, None)
-    assert "password" in done.stderr
+        with pytest.raises(Refused, match="asks for a password"):
+            await session.run_attempt("asked", sh("id -un", become=True))
 
 
 async def test_links_are_removed_with_the_machine() -> None:

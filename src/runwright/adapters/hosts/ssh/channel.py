@@ -122,7 +122,7 @@ class ShellChannel(asyncssh.SSHClientSession[bytes]):
         return name, data
 
     async def replace(self, argv: Sequence[str]) -> None:
-        """Become another program that reads what is sent from now on. `argv` are constants: the process list shows them.
+        """Become another program, which reads what is sent from now on. The process list shows `argv`: constants.
 
         Raises HostUnreachable where this shell is gone.
         """

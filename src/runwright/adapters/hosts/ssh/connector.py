@@ -71,6 +71,7 @@ class SshConnector:
                 base=self._base,
                 secrets=self._secrets,
                 clock=self._clock,
+                become_password=host.connection.become_password,
             )
             await session.prepare()
             yield session
