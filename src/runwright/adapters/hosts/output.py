@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from runwright.adapters.hosts.secret_forms import forms
+
 
 class HeadTail:
     """Keeps the first and the last half of a stream, however long it is; memory stays flat."""
@@ -33,14 +35,13 @@ class HeadTail:
 
 
 class Masker:
-    """Replaces known secret values in a stream, also where a value is split over chunks."""
+    """Replaces known secrets in a stream in the forms that programs print, also where one is split over chunks."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         found: dict[bytes, bytes] = {}
         for name, value in secrets.items():
-            for form in (value, value.strip()):
-                if form:
-                    found[form.encode("utf-8", "surrogateescape")] = f"[secret {name}]".encode()
+            for form in forms(value):
+                found[form] = f"[secret {name}]".encode()
         # longest first, so that a value containing another one is masked whole
         self._values = sorted(found.items(), key=lambda item: -len(item[0]))
         self._held = b""

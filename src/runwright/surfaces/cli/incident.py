@@ -66,8 +66,9 @@ def report(
 
 
 def _report(incident_type: str, host: str, subject: list[str], client: str, severity: Severity) -> Any:
+    new = _new(incident_type, host, subject, client, severity)
     with connect() as server:
-        return server.report_incident(_new(incident_type, host, subject, client, severity))
+        return server.report_incident(new)
 
 
 def _new(incident_type: str, host: str, subject: list[str], client: str, severity: Severity) -> NewIncident:
