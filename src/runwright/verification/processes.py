@@ -26,10 +26,26 @@ fi
 
 OTHERS_PART = r"""
 printf 'rw-page %s\n' "$(getconf PAGESIZE 2>/dev/null)"
-cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^/rw-stat /'
+rw_stats=$(cat /proc/[0-9]*/stat 2>/dev/null); printf '%s\n' "$rw_stats" | sed 's/^/rw-stat /'
+if [ -n "$rw_since" ]; then
+  rw_young=$(printf '%s\n' "$rw_stats" | sed 's/^\([0-9]*\) (.*) /\1 /' |
+    awk -v s="$rw_since" '$21 > s { print $13 + $14, $23, $1 }')
+  rw_busy=$(printf '%s\n' "$rw_young" | sort -rn | head -n 12)
+  rw_large=$(printf '%s\n' "$rw_young" | sort -k2 -rn | head -n 12)
+  for rw_pid in $(printf '%s\n' "$rw_busy" "$rw_large" | cut -d' ' -f3 | sort -u); do
+    rw_of=$(sed -n 's/.*\/\([^/]*\.service\)$/\1/p' "/proc/$rw_pid/cgroup" 2>/dev/null | head -n 1)
+    printf 'rw-young %s %s\n' "$rw_pid" "$rw_of"
+    case " $rw_asked " in *" $rw_of "*) continue ;; esac
+    rw_asked="$rw_asked $rw_of"; [ -n "$rw_of" ] && have systemctl || continue
+    rw_made=$(systemctl show --no-pager -p Transient,FragmentPath -- "$rw_of" 2>/dev/null | sort -r | cut -d= -f2)
+    rw_made=$(printf '%s' "$rw_made" | tr '\n' ' ')
+    rw_file=${rw_made#* }; rw_file=${rw_file% }
+    printf 'rw-made %s %s %s %s\n' "$rw_of" "${rw_made%% *}" "$(stat -c %Z -- "$rw_file" 2>/dev/null)" "$(date +%s)"
+  done
+fi
 :
 """
-"""Every process of the host, for load that merely moved."""
+"""Every process of the host, for load that merely moved; of the young ones (after `rw_since`, in ticks) their unit."""
 
 _LINE = re.compile(r"rw-stat (\d+) \((.*)\) (\S) (.*)$")
 _MOST_OTHERS = 300
@@ -61,6 +77,10 @@ class OtherProcess(Record):
     started: int
     ticks: int
     resident_kb: int
+    unit: str | None = None
+    """The service it is of, empty where of none; None where that was not asked."""
+    fresh: bool | None = None
+    """Whether its unit was made since: a transient one, or one whose file is as young as the process."""
 
 
 def read_processes(lines: Iterable[str]) -> Iterator[ProcessUse]:
@@ -101,6 +121,7 @@ def read_processes(lines: Iterable[str]) -> Iterator[ProcessUse]:
 
 def read_others(text: str) -> tuple[OtherProcess, ...]:
     """Pure: the processes of the host, the youngest of them if there are very many."""
+    units, made = _young(text)
     page = re.search(r"^rw-page (\d+)$", text, re.MULTILINE)
     page_kb = int(page[1]) // 1024 if page else 4
     found = []
@@ -116,7 +137,22 @@ def read_others(text: str) -> tuple[OtherProcess, ...]:
                 ticks=int(rest[10]) + int(rest[11]),
                 started=int(rest[18]),
                 resident_kb=max(int(rest[20]), 0) * page_kb,
+                unit=units.get(match[1]),
+                fresh=made.get(units.get(match[1], "")),
             )
         )
     found.sort(key=lambda one: (-one.started, one.pid))
     return tuple(found[:_MOST_OTHERS])
+
+
+_FRESH_SECONDS = 3600
+
+
+def _young(text: str) -> tuple[dict[str, str], dict[str, bool]]:
+    """The units of young processes, and which of these units are new."""
+    units = {pid: visible(unit) for pid, unit in re.findall(r"^rw-young (\d+) ?(\S*)$", text, re.MULTILINE)}
+    made = {}
+    for unit, transient, changed, now in re.findall(r"^rw-made (\S+) (\S+) (\d*) (\d+)$", text, re.MULTILINE):
+        young = bool(changed) and int(now) - int(changed) < _FRESH_SECONDS
+        made[visible(unit)] = transient == "yes" or young
+    return units, made

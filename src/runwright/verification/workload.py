@@ -129,18 +129,19 @@ def workload_question(
     if not baseline:
         parts.append(("others", OTHERS_PART))
     if service is not None:
-        return Question(parts, {"unit": unit_name(service), "process": "", "rw_known": ""})
+        return Question(parts, {"unit": unit_name(service), "process": "", "rw_known": "", "rw_since": ""})
     if not process or "\n" in process:
         raise NoEvidence(f"found the process name {process!r}")
     # The kernel keeps 15 bytes of a name.
     name = process.encode()[:15].decode(errors="ignore")
-    return Question(parts, {"unit": "", "process": name, "rw_known": ""})
+    return Question(parts, {"unit": "", "process": name, "rw_known": "", "rw_since": ""})
 
 
 def knowing(question: Question, before: WorkloadFacts | None) -> Question:
-    """The question with the digests from before the run."""
+    """The question with the digests from before the run, and when that was."""
     known = before.standing.known if before is not None and before.standing is not None else ""
-    return replace(question, parameters={**question.parameters, "rw_known": known})
+    since = str(int(before.uptime * before.ticks_per_second)) if before is not None else ""
+    return replace(question, parameters={**question.parameters, "rw_known": known, "rw_since": since})
 
 
 def read_workload(service: str | None, process: str | None, sections: Sections) -> WorkloadFacts:
@@ -230,7 +231,7 @@ def still_there(now: WorkloadFacts, before: WorkloadFacts | None, *, throttled: 
                 f"{shown} is {now.active} ({now.sub}): it was stopped, not cured.", settling=now.active == "activating"
             )
         elif was_active and not now.processes and (before is None or before.processes):
-            yield failed(f"{shown} is {now.active} ({now.sub}) without any process: it was stopped, not cured.")
+            yield failed(f"{shown} is {now.active} ({now.sub}) and has no process.", settling=True)
         elif before is not None and before.enablement == "enabled" and now.enablement != "enabled":
             yield failed(f"{shown} was enabled before and is {now.enablement or 'not'} now.")
         if before is not None:
@@ -280,9 +281,13 @@ def restarted_meanwhile(first: WorkloadFacts, last: WorkloadFacts) -> Iterator[F
 
 
 def strangers(now: WorkloadFacts, before: WorkloadFacts | None) -> tuple[OtherProcess, ...]:
-    """Processes that are not the subject's and were started after the state before."""
+    """Processes that were started after the state before, and not by a unit that was there already."""
     if before is None:
         return ()
     own = {one.pid for one in now.processes}
     since = before.uptime * now.ticks_per_second
-    return tuple(one for one in now.others if one.pid not in own and one.started > since)
+    return tuple(
+        one
+        for one in now.others
+        if one.pid not in own and one.started > since and one.unit is not None and (not one.unit or one.fresh)
+    )

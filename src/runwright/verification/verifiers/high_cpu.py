@@ -117,7 +117,7 @@ def _moved(
         if used < subject.threshold_percent:
             continue
         said = f"{one.name} (pid {one.pid}), which is not of {visible(last.subject)} and was started during the run,"
-        if one.name in names:
+        if one.name in names and one.fresh:
             yield failed(f"{said} uses {used:.0f}% of one core: the load moved.")
         else:
             yield unverifiable(f"{said} uses {used:.0f}% of one core: whether the load moved is for a person to say.")

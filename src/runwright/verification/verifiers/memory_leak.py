@@ -145,5 +145,6 @@ def _moved(subject: MemoryLeak, now: WorkloadFacts, before: WorkloadFacts | None
     for one in strangers(now, before):
         if one.resident_kb > freed / 2:
             said = f"{one.name} (pid {one.pid}), which is not of {shown} and was started during the run,"
-            verdict = failed if one.name in {process.name for process in before.processes} else unverifiable
+            same = one.fresh and one.name in {process.name for process in before.processes}
+            verdict = failed if same else unverifiable
             yield verdict(f"{said} holds {one.resident_kb // 1024} MB: moved, not freed.")
