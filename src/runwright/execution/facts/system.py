@@ -79,7 +79,7 @@ OS = Fact("os", "cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release 2>/d
 KERNEL = Fact("kernel", "read -r rw_line </proc/sys/kernel/osrelease && printf '%s\\n' \"$rw_line\"", _kernel)
 UPTIME = Fact("uptime", "read -r rw_line </proc/uptime && printf '%s\\n' \"$rw_line\"", _uptime)
 LOAD = Fact("load", "read -r rw_line </proc/loadavg && printf '%s\\n' \"$rw_line\"", _load)
-MEMORY = Fact("memory", "cat /proc/meminfo", _memory)
+MEMORY = Fact("memory", "while read -r rw_line; do printf '%s\\n' \"$rw_line\"; done </proc/meminfo", _memory)
 INIT = Fact(
     "init",
     r"""
