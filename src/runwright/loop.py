@@ -21,6 +21,7 @@ from runwright.execution.external import Received, differing, receive
 from runwright.execution.kill_points import KillPoint, reached
 from runwright.execution.questions import answer_open, expire_due, waited_for, withdraw
 from runwright.execution.service import ExecutionService
+from runwright.incidents.ending import end
 from runwright.incidents.intake import accept
 from runwright.incidents.recurrence import too_often
 from runwright.incidents.routing import NoRoute, choose
@@ -123,6 +124,17 @@ class Dispatcher:
             )
         await self._enqueue(execution, incident)
         return execution
+
+    async def end_incident(
+        self, principal: Principal, incident_id: str, status: IncidentStatus, *, note: str = ""
+    ) -> Incident:
+        """It is over without us, or nothing is to be done: what is queued for it never runs. Raises as `ending.end`."""
+        async with self.store.transaction() as tx:
+            incident = await tx.incidents.get(incident_id, client=EVERY_CLIENT)
+            require(principal, Permission.HANDLE_INCIDENTS, incident.client_id)
+            return await end(
+                tx, incident_id, status, client=incident.client_id, by=principal.id, note=note, clock=self.clock
+            )
 
     async def answer(
         self, principal: Principal, execution_id: str, value: object, *, question_id: str | None = None
@@ -268,7 +280,7 @@ class Dispatcher:
                 EscalationReason.POLICY,
                 f"The policy of host {host.hostname} is to ask: start it with `runwright incident run {incident.id}`.",
             ), None
-        if await too_often(tx, incident):
+        if not asked and await too_often(tx, incident):
             return await self._escalate(
                 tx, incident, EscalationReason.INEFFECTIVE, "Three runs for the same incident did not end it."
             ), None
@@ -380,6 +392,8 @@ class LoopWorker(Dispatcher):
         async with self.store.transaction() as tx:
             execution = await tx.executions.get(execution_id, client=EVERY_CLIENT)
             incident = await tx.incidents.get(execution.incident_id, client=execution.client_id)
+            await tx.lock(f"incident:{incident.fingerprint}")  # against one who ends the incident at this moment
+            incident = await tx.incidents.get(incident.id, client=execution.client_id)
             if incident.status is IncidentStatus.QUEUED:
                 await tx.incidents.replace(
                     incident,

@@ -162,7 +162,7 @@ async def _answer(tx: Transaction, incident: Incident, host: Host, *, reported: 
         raise NothingRuns("policy", f"The policy of host {host.hostname} is never to run anything.")
     if host.policy.mode is PolicyMode.ASK and not reported:
         raise NothingRuns("policy", f"The policy of host {host.hostname} is to ask: a person would have to start it.")
-    if await too_often(tx, incident):
+    if not reported and await too_often(tx, incident):
         raise NothingRuns("ineffective", "Three runs for the same incident did not end it: a person decides.")
     try:
         return await choose(tx, incident)

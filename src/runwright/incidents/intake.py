@@ -54,7 +54,7 @@ async def accept(
     facts = {"status": incident.status.value, "incident_type": incident.incident_type, "source": source}
     if first is not None:
         facts["duplicate_of"] = first.id
-    await _record(tx, incident, "incident.accept", source, facts, clock)
+    await record_change(tx, incident, "incident.accept", source, facts, clock)
     if first is None:
         await _mark_recurred(tx, incident, window, clock)
     return incident
@@ -121,13 +121,20 @@ async def _mark_recurred(tx: Transaction, incident: Incident, window: timedelta,
             "resolved_by": earlier.resolved_by or "",
             "recurred_as": incident.id,
         }
-        await _record(tx, recurred, "incident.recur", incident.source, facts, clock)
+        await record_change(tx, recurred, "incident.recur", incident.source, facts, clock)
 
 
-async def _record(
-    tx: Transaction, incident: Incident, action: str, actor: str, facts: Mapping[str, str], clock: Clock
+async def record_change(
+    tx: Transaction,
+    incident: Incident,
+    action: str,
+    actor: str,
+    facts: Mapping[str, str],
+    clock: Clock,
+    *,
+    note: str = "",
 ) -> None:
-    """One audit entry and one event for a change of an incident."""
+    """One audit entry and one event for a change of an incident. A person's `note` is in the event alone."""
     now = clock.now()
     await tx.audit.append(
         AuditEvent(
@@ -146,6 +153,6 @@ async def _record(
             subject_id=incident.id,
             kind=EventKind.INCIDENT_STATUS,
             at=now,
-            data=dict(facts),
+            data={**facts, **({"note": note} if note else {})},
         )
     )

@@ -15,7 +15,10 @@ LIMIT = 3
 WINDOW = timedelta(hours=24)
 """How far back runs count, from the receipt of the incident."""
 
-_DID_NOT_HELP = frozenset({ExecutionStatus.FAILURE, ExecutionStatus.PARTIAL, ExecutionStatus.TIMED_OUT})
+_DID_NOT_HELP = frozenset(
+    {ExecutionStatus.FAILURE, ExecutionStatus.PARTIAL, ExecutionStatus.TIMED_OUT, ExecutionStatus.INTERRUPTED}
+)
+"""One that a person cancelled says nothing about the runbook; one that broke off ended no incident either."""
 
 _MOST = 500
 """Incidents of one fingerprint that are looked through, newest first."""

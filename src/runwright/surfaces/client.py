@@ -204,6 +204,14 @@ class RunwrightClient:
     def escalations(self, incident_id: str) -> list[Escalation]:
         return self._all(Escalation, f"/api/incidents/{incident_id}/escalations")
 
+    def resolve_incident(self, incident_id: str, note: str = "") -> Incident:
+        """It is over: nothing runs for it any more. Raises Conflict while a run is on its way."""
+        return self._record(Incident, "POST", f"/api/incidents/{incident_id}/resolve", {"note": note})
+
+    def close_incident(self, incident_id: str, note: str = "") -> Incident:
+        """Nothing is to be done about it."""
+        return self._record(Incident, "POST", f"/api/incidents/{incident_id}/close", {"note": note})
+
     def run_incident(self, incident_id: str) -> Execution:
         return self._record(Execution, "POST", f"/api/incidents/{incident_id}/run", {})
 

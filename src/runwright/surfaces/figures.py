@@ -49,13 +49,14 @@ def _per(numerator: int, denominator: int, unit: str) -> dict[str, Any]:
 
 
 async def figures(tx: Transaction, where: Mapping[str, Any]) -> dict[str, Any]:
-    """Success rate of ended runs, runs by status, incidents resolved, escalations per incident, approval rate."""
+    """Success of ended runs, runs by status, incidents resolved and recurred, escalations per incident, approvals."""
     counts = {
         status.value: await tx.executions.count(client=EVERY_CLIENT, where={**where, "status": status.value})
         for status in ExecutionStatus
     }
     incidents = await tx.incidents.count(client=EVERY_CLIENT, where=where)
     resolved = await tx.incidents.count(client=EVERY_CLIENT, where={**where, "status": "resolved"})
+    recurred = await tx.incidents.count(client=EVERY_CLIENT, where={**where, "status": "recurred"})
     escalations = await tx.escalations.count(client=EVERY_CLIENT, where=where)
     external = await external_figures(tx, where)
     proposals = await tx.proposals.count(client=EVERY_CLIENT, where=where) - external["improved_versions"]["value"]
@@ -65,6 +66,7 @@ async def figures(tx: Transaction, where: Mapping[str, Any]) -> dict[str, Any]:
         "executions": counts,
         "success_rate": share(counts[ExecutionStatus.SUCCESS.value], sum(counts[name] for name in _ENDED)),
         "incidents_resolved": share(resolved, incidents),
+        "incidents_recurred": share(recurred, resolved + recurred),
         "escalations_per_incident": _per(escalations, incidents, "escalations"),
         "approval_rate": share(approved, approved + rejected),
         "improved_versions": {"value": proposals, "unit": "versions"},

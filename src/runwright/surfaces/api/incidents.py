@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 
 from runwright.access.permissions import Permission
 from runwright.loop import find_host
+from runwright.model.base import Record
 from runwright.model.executions import Execution
 from runwright.model.incidents import Escalation, Incident, IncidentStatus, NewIncident
 from runwright.model.plans import PlanReport
@@ -19,6 +21,16 @@ from runwright.surfaces.api.guard import Caller, needs, services
 router = APIRouter(prefix="/incidents", tags=["incidents"], responses=ERRORS)
 
 Reader = Annotated[Caller, Depends(needs(Permission.READ_INCIDENTS))]
+Handler = Annotated[Caller, Depends(needs(Permission.HANDLE_INCIDENTS))]
+
+
+class Ending(Record):
+    """Why an incident is ended."""
+
+    note: str = Field(default="", max_length=2000)
+
+
+EndingBody = Annotated[Ending, Depends(json_body(Ending))]
 
 
 async def _seen(tx: Transaction, caller: Caller, incident_id: str) -> Incident:
@@ -89,6 +101,24 @@ async def escalations(
             client=EVERY_CLIENT, where={"incident_id": incident_id}, cursor=cursor, limit=limit
         )
     return Listing(items=list(page.items), next_cursor=page.next_cursor)
+
+
+@router.post("/{incident_id}/resolve", openapi_extra=body_of(Ending), summary="It is over: nothing runs for it.")
+async def resolve(request: Request, incident_id: str, caller: Handler, ending: EndingBody) -> Incident:
+    """For monitoring that sees the end, or a person who made it. A queued run is cancelled; a running one is a 409."""
+    async with services(request).store.reading() as tx:
+        await _seen(tx, caller, incident_id)
+    loop = services(request).loop
+    return await loop.end_incident(caller.principal, incident_id, IncidentStatus.RESOLVED, note=ending.note)
+
+
+@router.post("/{incident_id}/close", openapi_extra=body_of(Ending), summary="Nothing is to be done about it.")
+async def close(request: Request, incident_id: str, caller: Handler, ending: EndingBody) -> Incident:
+    """Final. A queued run is cancelled; while one is running the answer is 409."""
+    async with services(request).store.reading() as tx:
+        await _seen(tx, caller, incident_id)
+    loop = services(request).loop
+    return await loop.end_incident(caller.principal, incident_id, IncidentStatus.CLOSED, note=ending.note)
 
 
 @router.post("/{incident_id}/check", status_code=202, summary="What starting it by hand would do.")

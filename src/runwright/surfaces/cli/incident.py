@@ -160,6 +160,30 @@ def run_again(incident_id: str, check: CheckOption = False, json_: Json = False)
         say(f"{execution.id}: {execution.version_id} queued. Watch it: runwright execution watch {execution.id}")
 
 
+Note = Annotated[str, typer.Option("--note", help="Why, for people.")]
+
+
+@app.command()
+def resolve(incident_id: str, note: Note = "", json_: Json = False) -> None:
+    """Say that an incident is over: what is queued for it never runs."""
+    with connect() as server:
+        _told(server.resolve_incident(incident_id, note), json_)
+
+
+@app.command()
+def close(incident_id: str, note: Note = "", json_: Json = False) -> None:
+    """Say that nothing is to be done about an incident. This is final."""
+    with connect() as server:
+        _told(server.close_incident(incident_id, note), json_)
+
+
+def _told(incident: Any, json_: bool) -> None:
+    if json_:
+        print_json(incident)
+    else:
+        say(f"{incident.id}: {incident.status.value}")
+
+
 def run(
     incident_type: IncidentType,
     host: HostOption,
