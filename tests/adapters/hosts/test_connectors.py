@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,17 @@ async def test_a_base_directory_that_is_not_ours_is_refused(tmp_path: Path, trap
     with pytest.raises(HostUnreachable, match="attempts"):
         async with LocalConnector(base=str(base)).open(host(LocalConnection())):
             pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a plain user's directory is looked at every time")
+async def test_the_place_of_a_host_is_asked_for_once_and_made_again_where_it_is_gone(tmp_path: Path) -> None:
+    base = tmp_path / "attempts"
+    connector = LocalConnector(base=str(base))
+    async with connector.open(host(LocalConnection())) as first:
+        assert (await first.run_attempt("one", sh("echo 1"))).stdout == "1\n"
+    shutil.rmtree(base)
+    async with connector.open(host(LocalConnection())) as second:
+        assert not base.exists()
+        assert (await second.run_attempt("two", sh("echo 2"))).stdout == "2\n"
+        assert await second.forget_attempts(["one", "two"]) == ()
+    assert list(base.iterdir()) == []

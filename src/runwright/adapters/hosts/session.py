@@ -33,6 +33,8 @@ DRAIN_SECONDS = 2.0
 """How long the last output of an ended attempt is waited for."""
 WAIT_SECONDS = 20
 """Longest single wait on the host, so that a dead connection is noticed."""
+NO_PLACE = "the attempt's file"
+"""How the supervisor begins to say that it has no directory; nothing was started then, and no id taken."""
 BLOCK = 512
 CANNOT_RUN = 126
 """Exit status of a round trip that could not become root, as of a program that cannot be run."""
@@ -71,6 +73,7 @@ class ShellSession:
         self._secrets = secrets
         self._clock: Clock = clock or SystemClock()
         self._place: Place | None = None
+        self._borrowed = False
         self._become_password = become_password
         self._may_become = False
         self._hidden: tuple[SecretRef, ...] = () if become_password is None else (become_password,)
@@ -86,8 +89,20 @@ class ShellSession:
     def hide(self, secrets: Iterable[SecretRef]) -> None:
         self._hidden = tuple(dict.fromkeys((*self._hidden, *secrets)))
 
-    async def prepare(self) -> None:
-        """Make the supervisor's directory. Raises HostUnreachable saying what is in the way."""
+    @property
+    def place(self) -> Place | None:
+        """Where the supervisor keeps its things, once `prepare` found out."""
+        return self._place
+
+    async def prepare(self, known: Place | None = None) -> None:
+        """Make the supervisor's directory. Raises HostUnreachable saying what is in the way.
+
+        With the place that a session on this host was given a moment ago nothing is asked; where it is gone
+        meanwhile, it is made again by the first attempt.
+        """
+        self._place, self._borrowed = known, known is not None
+        if known is not None:
+            return
         answer = await self._ask("prepare", base=self._base, days=str(KEPT_DAYS))
         if answer.words[:1] == ["E"]:
             raise HostUnreachable(
@@ -117,6 +132,9 @@ class ShellSession:
             raise
         finally:
             await channel.close()
+        if streams.greeting == REFUSED and self._borrowed and streams.reason.startswith(NO_PLACE):
+            await self.prepare()
+            return await self.run_attempt(attempt_id, command, on_output)
         if streams.greeting == REFUSED:
             raise HostUnreachable(f"The supervisor on {self._identity.host_id} could not start it: {streams.reason}.")
         await streams.flush()
