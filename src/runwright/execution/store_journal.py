@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from runwright.execution.kill_points import KillPoint, reached
@@ -12,18 +13,23 @@ from runwright.model.ports.store import EVERY_CLIENT, Store
 
 logger = logging.getLogger(__name__)
 
+LAG = 0.03
+"""Seconds that an event waits for company, or for an outcome to take it along."""
+
 
 class StoreJournal:
     """Implements the `Journal` port.
 
-    Events go out beside the run: those that come while a write is under way share the next one, so
-    that a chatty step does not cost one transaction for each of its lines.
+    Events go out beside the run: those of one moment share a write, so that a chatty step does not cost one
+    transaction for each of its lines; and an outcome takes along those that still wait, so that a small step
+    costs one for its intent and one for its outcome. Whoever watches sees them `LAG` later at most.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[Event] = []
         self._writer: asyncio.Task[None] | None = None
+        self._at_once = asyncio.Event()
 
     async def entries(self, execution_id: str) -> tuple[JournalEntry, ...]:
         async with self._store.reading() as tx:
@@ -41,8 +47,15 @@ class StoreJournal:
     async def finish(
         self, intent: StepIntent, outcome: AttemptRecord | None, step_status: StepStatus | None, reason: str = ""
     ) -> None:
-        async with self._store.transaction() as tx:
-            await tx.journal.finish(intent, outcome, step_status, reason)
+        events, self._waiting = self._waiting, []
+        try:
+            async with self._store.transaction() as tx:
+                await tx.journal.finish(intent, outcome, step_status, reason)
+                for event in events:
+                    await tx.events.append(event)
+        except BaseException:
+            self._waiting = events + self._waiting
+            raise
 
     async def emit(self, event: Event) -> None:
         self._waiting.append(event)
@@ -51,11 +64,20 @@ class StoreJournal:
 
     async def flush(self) -> None:
         """Wait until every event that was emitted is stored, or given up."""
-        while self._writer is not None and not self._writer.done():
-            await self._writer
+        self._at_once.set()
+        try:
+            while self._writer is not None and not self._writer.done():
+                await self._writer
+        finally:
+            self._at_once.clear()
 
     async def _write_waiting(self) -> None:
         while self._waiting:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAG):
+                    await self._at_once.wait()
+            if not self._waiting:
+                return  # an outcome took them along
             events, self._waiting = self._waiting, []
             reached(KillPoint.BEFORE_EVENTS, events[0].subject_id)
             try:

@@ -25,8 +25,8 @@ router = APIRouter(prefix="/executions", tags=["executions"], responses=ERRORS)
 
 Reader = Annotated[Caller, Depends(needs(Permission.READ_EXECUTIONS))]
 
-POLL = 0.1
-"""Seconds between looks for new events."""
+SOON, POLL = 0.02, 0.1
+"""Seconds between looks for new events: right after news, and where there are none."""
 
 
 async def _seen(tx: Transaction, caller: Caller, execution_id: str) -> Execution:
@@ -145,6 +145,7 @@ async def events(
     """Those after `Last-Event-ID`, from the first without it. Ends with the run, all told, or with the login."""
     store, execution_id = services(request).store, execution.id
     after, standing = last_event_id, Standing(request, execution.client_id)
+    pause = SOON
     while await standing.holds():
         async with store.reading() as tx:
             # The row before the events: both are written in one transaction, so a final row has its last event.
@@ -155,4 +156,5 @@ async def events(
             yield ServerSentEvent(raw_data=event.model_dump_json(), event=event.kind.value, id=str(event.sequence))
         if over and not found:
             return
-        await asyncio.sleep(POLL)
+        pause = SOON if found else min(pause * 1.5, POLL)
+        await asyncio.sleep(pause)
