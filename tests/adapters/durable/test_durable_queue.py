@@ -43,6 +43,9 @@ class Recorder:
     async def test(self, subject_id: str, request_id: str) -> None:
         self._note("test", subject_id, request_id)
 
+    async def check(self, check_id: str) -> None:
+        self._note("check", check_id)
+
     def _note(self, *call: str) -> None:
         self.calls.append(call)
         self.changed.set()
@@ -74,7 +77,8 @@ async def start(queue_url: str, recorder: Recorder) -> AsyncIterator[Start]:
     started: list[DurableWorker] = []
 
     async def starting() -> DurableWorker:
-        worker = DurableWorker(queue_url, "worker-1", WorkHandlers(recorder.run, recorder.learn, recorder.test))
+        handlers = WorkHandlers(recorder.run, recorder.learn, recorder.test, check_host=recorder.check)
+        worker = DurableWorker(queue_url, "worker-1", handlers)
         await worker.start()
         started.append(worker)
         return worker
@@ -89,8 +93,14 @@ async def test_each_kind_of_work_reaches_its_handler(queue: DurableQueue, start:
     await queue.enqueue_execution("h1-a", host_id="h1", priority=2)
     await queue.enqueue_learning("h1-a")
     await queue.enqueue_test("RB-X-v2", "request-1")
-    await recorder.wait_for(3)
-    assert sorted(recorder.calls) == [("learn", "h1-a"), ("run", "h1-a"), ("test", "RB-X-v2", "request-1")]
+    await queue.enqueue_check("chk-1")
+    await recorder.wait_for(4)
+    assert sorted(recorder.calls) == [
+        ("check", "chk-1"),
+        ("learn", "h1-a"),
+        ("run", "h1-a"),
+        ("test", "RB-X-v2", "request-1"),
+    ]
 
 
 async def test_one_run_per_host_and_the_more_severe_first(

@@ -237,9 +237,10 @@ def import_(
     from runwright.model.hosts import ImportedHosts
     from runwright.surfaces.host_import import read_hosts
 
+    kind = _format(format_)
     defaults = _defaults(client, user, login, credential, jump, label, label_var, limit)
     raw, name = _given(file)
-    read = read_hosts(raw, name, defaults, _format(format_))
+    read = read_hosts(raw, name, defaults, kind)
     form = ImportedHosts(client_id=client, hosts=read.hosts, update=update, dry_run=dry_run, own_labels=read.own_labels)
     with connect() as server:
         outcome = server.import_hosts(form)
