@@ -25,7 +25,7 @@ LEARNING = "learning"
 TESTS = "tests"
 CHECKS = "host-checks"
 
-EXECUTION_POLLING = 0.1
+EXECUTION_POLLING = 0.05
 """Seconds between two looks for an execution to start: the wait an incident sees at most."""
 QUIET_POLLING = 0.5
 NOTIFICATION_POLLING = 0.01

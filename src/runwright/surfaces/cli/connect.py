@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 def server_url() -> str:
     """RUNWRIGHT_URL, else the configured host and port."""
+    if given := os.environ.get("RUNWRIGHT_URL"):
+        return given  # reading all settings takes a tenth of a second
+
     from runwright.surfaces.settings import Settings
 
     settings = Settings()
