@@ -183,6 +183,3 @@ def test_evidence_is_exported_and_checked_as_the_page_says(running: Running, tmp
     changed = elsewhere(str(file), "--key", str(key))
     assert changed.returncode == 1
     assert "runbook" in changed.stdout or "controls" in changed.stdout
-    assert elsewhere(str(tmp_path / "nothing")).returncode == 3
-    (tmp_path / "text").write_text("hello")
-    assert elsewhere(str(tmp_path / "text")).returncode == 3

@@ -24,7 +24,7 @@ from runwright.surfaces.api.app import routed
 from runwright.surfaces.api.bodies import openapi
 from runwright.surfaces.api.problems import STATUS
 
-METHODS = ("GET", "POST", "DELETE")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """In this order within one path."""
 
 

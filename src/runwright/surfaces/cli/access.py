@@ -48,7 +48,7 @@ def _grants(roles: list[str]) -> list[dict[str, str | None]]:
 
 RoleOption = Annotated[
     list[str] | None,
-    typer.Option("--role", help="viewer, operator, author, approver or admin; ROLE:CLIENT for one client."),
+    typer.Option("--role", help="reporter, viewer, operator, author, approver or admin; ROLE:CLIENT for one client."),
 ]
 
 
