@@ -134,6 +134,9 @@ def _change(client: Noted, history: History) -> None:
     token = client.create_token("robot", [{"role": "operator", "client_id": "acme"}], 1)
     client.revoke_token(token.id)
     assert client.add_runbook(TEXT, "all").version.id == "RB-TEST-CONTRACT-v1"
+    assert client.questions(status="open") == []
+    with pytest.raises(errors.Conflict, match="asks nothing"):
+        client.answer(history.seeded.execution_id, True)
     assert client.stop("client:acme", "drill").id == "client:acme"
     assert [switch.id for switch in client.stops()] == ["client:acme"]
     client.release("client:acme")
@@ -141,6 +144,9 @@ def _change(client: Noted, history: History) -> None:
     assert client.external_execution(taken.id) == taken == client.external_executions(source="cron")[0]
     started = client.run_incident(history.seeded.incident_id)
     assert client.cancel(started.id).cancel_requested_at is not None
+    other = client.report_incident(new.model_copy(update={"subject": {"mount": "/var"}}))
+    assert client.resolve_incident(other.id, "the alert ended").status is IncidentStatus.RESOLVED
+    assert client.close_incident(other.id).status is IncidentStatus.CLOSED
 
 
 def _manage_hosts(client: Noted) -> None:
