@@ -154,6 +154,54 @@ class World:
         return execution
 
 
+    async def also_approved(self, text: str) -> str:
+        """Another approved runbook of the library, for calls; its digest."""
+        now, loaded = self.clock.now(), load_runbook(text)
+        version, key = f"{loaded.document.id}-v1", loaded.document.id.lower()
+        until = now + timedelta(days=30)
+        self.keyring.publish(self.signer.public_key)
+        statement = ApprovalStatement(
+            approval_id=f"apr_{key}",
+            subject_kind="version",
+            subject_id=version,
+            digest=loaded.digest,
+            raw_digest=loaded.raw_digest,
+            scope="all",
+            reviewer_id=PERSON,
+            reviewer_name="A person",
+            method="password",
+            decided_at=now,
+            expires_at=until,
+            nonce="n",
+        )
+        person = Principal(id=PERSON, kind=PrincipalKind.PERSON, name="person", method=AuthMethod.PASSWORD)
+        async with self.store.transaction() as tx:
+            await tx.versions.add(
+                RunbookVersion(
+                    id=version,
+                    runbook_id=loaded.document.id,
+                    number=1,
+                    scope="all",
+                    text=text,
+                    digest=loaded.digest,
+                    raw_digest=loaded.raw_digest,
+                    author=Author.of(person),
+                    created_at=now,
+                )
+            )
+            await tx.approvals.add(
+                Approval(
+                    id=f"apr_{key}",
+                    subject_id=version,
+                    scope="all",
+                    envelope=sign_statement(self.signer, statement),
+                    decided_at=now,
+                    expires_at=until,
+                )
+            )
+        return loaded.digest
+
+
 async def open_world(directory: Path, clock: Clock, url: str | None = None) -> World:
     """The world of a data directory; its database is SQLite unless a URL is given."""
     return World(await open_store(url or f"sqlite:///{directory}/runwright.db"), clock, directory)

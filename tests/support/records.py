@@ -8,6 +8,7 @@ from typing import Any
 from runwright.model.audit import AuditEvent
 from runwright.model.clients import Client
 from runwright.model.diagnoses import Analysis, Diagnosis, DiagnosisMethod, FailureType
+from runwright.model.documents import BooleanParameter
 from runwright.model.executions import (
     AttemptRecord,
     Event,
@@ -27,6 +28,7 @@ from runwright.model.incidents import Escalation, EscalationReason, Incident
 from runwright.model.lab import Trial, TrialOutcome, TrialReport
 from runwright.model.principals import Session, Token, User
 from runwright.model.proposals import Proposal
+from runwright.model.questions import Question
 from runwright.model.reviews import (
     Activation,
     Approval,
@@ -134,6 +136,20 @@ def execution(key: str = "exe-1", **fields: Any) -> Execution:
         "created_at": START,
     }
     return Execution(**{"id": key, **given, **fields})
+
+
+def question(key: str = "exe-1.steps.ask.1", **fields: Any) -> Question:
+    given = {
+        "client_id": "acme",
+        "execution_id": "exe-1",
+        "step": "ask",
+        "text": "May it be deleted?",
+        "parameter": "sure",
+        "answer": BooleanParameter(type="boolean"),
+        "asked_at": START,
+        "expires_at": at(86400),
+    }
+    return Question(**{"id": key, **given, **fields})
 
 
 def result(key: str = "exe-1", **fields: Any) -> ExecutionResult:

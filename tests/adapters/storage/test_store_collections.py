@@ -14,6 +14,7 @@ from runwright.model.clients import client_scope
 from runwright.model.errors import Conflict, InvalidInput, NotFound
 from runwright.model.executions import ExecutionStatus
 from runwright.model.ports.store import EVERY_CLIENT
+from runwright.model.questions import QuestionStatus
 from support import records
 
 KINDS = {
@@ -26,6 +27,7 @@ KINDS = {
     "activations": records.activation,
     "routes": records.route,
     "executions": records.execution,
+    "questions": records.question,
     "analyses": records.analysis,
     "proposals": records.proposal,
     "trials": records.trial,
@@ -44,6 +46,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "activations": {"reason": "drill"},
     "routes": {"active": False},
     "executions": {"epoch": 3},
+    "questions": {"status": QuestionStatus.EXPIRED},
     "analyses": {"occurrences": 2},
     "proposals": {"usd": 0.5},
     "trials": {"digest": "sha256:" + "1" * 64},
@@ -95,6 +98,7 @@ OWNED = {
     "incidents": records.incident,
     "escalations": records.escalation,
     "executions": records.execution,
+    "questions": records.question,
     "analyses": records.analysis,
     "proposals": records.proposal,
 }

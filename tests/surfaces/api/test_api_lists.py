@@ -51,6 +51,7 @@ async def _fill(services: Services) -> dict[str, str]:
             state = {"state": ActivationState.SUPERSEDED} if number else {}
             await tx.activations.add(records.activation(f"act-{number}", version_id=version, **state))
             await tx.executions.add(records.execution(f"exe-{number}", client_id="client-0"))
+            await tx.questions.add(records.question(f"exe-{number}.steps.ask.1", client_id="client-0"))
             await tx.escalations.add(records.escalation(f"esc-{number}", client_id="client-0", incident_id=incident.id))
     return {
         "/api/clients": "/api/clients",
@@ -59,6 +60,7 @@ async def _fill(services: Services) -> dict[str, str]:
         "/api/incidents/{incident_id}/escalations": f"/api/incidents/{incident.id}/escalations",
         "/api/executions": "/api/executions",
         "/api/executions/external": "/api/executions/external",
+        "/api/questions": "/api/questions",
         "/api/activations": "/api/activations",
         "/api/approvals": "/api/approvals",
         "/api/runbooks": "/api/runbooks",
