@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from over_ssh import STEPS as OVER_SSH
+from over_ssh import over_ssh
 from report import ROOT, in_turn, machine, ratio, say, table, write
 from serving import Server
 
@@ -244,6 +246,8 @@ def main() -> None:
             one_gigabyte(server, subjects)
         figures |= state_capture(subjects, rounds)
     figures |= help_time(rounds)
+    ten = dict(list(TWENTY.items())[:OVER_SSH])
+    figures |= over_ssh(PEERS, runbook("RB-BENCH-TEN-001", ten), list(ten.values()), INCIDENT)
     write("execution", figures)
 
 
