@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 PYTEST ?= $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup machines demo serve test check format lab-check bench-execution bench-lab bench-learning-curve clean
+.PHONY: crash-test help setup machines demo serve test check format lab-check bench-execution bench-lab bench-learning-curve clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lab-check: machines ## Prove every scenario of the library on disposable machine
 bench-execution: ## What a step costs, against bare sh, ansible and pyinfra
 	@scripts/setup python peers machines
 	@$(BIN)/python benchmarks/execution.py
+
+crash-test: machines ## Kill more than 1,000 workers everywhere and look what is lost (about 15 minutes; ARGS="--kills 200")
+	@PYTHONPATH=tests $(BIN)/python -m crash.sweep --json build/bench/crash.json $(ARGS)
 
 clean: ## Remove the environment and what was built
 	@rm -rf .venv build dist

@@ -151,8 +151,15 @@ def check(after: Aftermath, wanted: list[str], status: ExecutionStatus) -> None:
 
 HEALED = ["once", "safe", "asked"]
 ONCE = (KillPoint.BEFORE_VERDICT, KillPoint.BEFORE_FINAL_STORE, KillPoint.AFTER_FINAL_STORE)
-PLACES = [f"{point.value}:{count}" for point in KillPoint for count in ((1,) if point in ONCE else (1, 3))]
-"""Every named point, those of a step at the first and the last one."""
+OFTEN = (
+    KillPoint.BEFORE_INTENT,
+    KillPoint.AFTER_INTENT,
+    KillPoint.AFTER_START,
+    KillPoint.BEFORE_OUTCOME,
+    KillPoint.AFTER_OUTCOME,
+)
+PLACES = [f"{point.value}:1" for point in ONCE] + [f"{point.value}:{count}" for point in OFTEN for count in (1, 3)]
+"""Those of a step at the first and the last one. `tests/crash` goes through every point, with a whole worker."""
 
 
 @pytest.mark.parametrize("place", PLACES)
