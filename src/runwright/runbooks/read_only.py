@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from runwright.model.risk import RiskClass, RiskVerdict
-from runwright.runbooks.read_only_commands import judge_command
+from runwright.runbooks.read_only_commands import is_device, judge_command
 from runwright.runbooks.risk import assess_command
 from runwright.runbooks.shell import Json, Tree, parse_shell
-from runwright.runbooks.shell_words import Word, nodes, read_word
+from runwright.runbooks.shell_words import Word, nodes, read_word, words_below
 
 GRAMMAR = frozenset(
     {
@@ -28,7 +28,6 @@ GRAMMAR = frozenset(
 _NAME = re.compile(r"[a-z][a-z0-9_]*|_|LC_ALL|LANG")
 """Variables that a text may set: none of these changes what a command is or does."""
 _ARITHMETIC_NAME = re.compile(r"[A-Za-z_]")
-_READABLE = re.compile(r"/(?!dev/).*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,9 @@ def reading(text: str, plain: Collection[str] = ()) -> Reading:
 
 
 def _faults(tree: Tree, plain: frozenset[str]) -> Iterator[str]:
+    plain = plain - _set_names(tree)
+    if any(read_word(tree, word).dialect for word in words_below({"": list(tree.statements)})):
+        yield "it has a word that bash reads otherwise than POSIX shells"
     for node in nodes(list(tree.statements)):
         kind = node.get("Type")
         if kind is not None and kind not in GRAMMAR:
@@ -75,6 +77,22 @@ def _faults(tree: Tree, plain: frozenset[str]) -> Iterator[str]:
             yield f"it sets {node['Name']['Value']}"
         for redirection in node.get("Redirs") or ():
             yield from _redirection(tree, redirection)
+
+
+def _set_names(tree: Tree) -> frozenset[str]:
+    """Variables that the text sets itself: nothing is known of what they begin with."""
+    found = set()
+    for node in nodes(list(tree.statements)):
+        kind = node.get("Type")
+        if kind == "CallExpr":
+            found |= {(each.get("Name") or {}).get("Value", "") for each in node.get("Assigns") or ()}
+            words = [read_word(tree, word).text for word in node.get("Args") or ()]
+            found |= set(words[1:]) if words[:1] == ["read"] else set()
+        elif kind == "WordIter":
+            found.add(node["Name"]["Value"])
+        elif kind == "ParamExp" and str((node.get("Exp") or {}).get("Op", "")) in ("=", ":="):
+            found.add(node["Param"]["Value"])
+    return frozenset(found)
 
 
 def _call(tree: Tree, node: Json, plain: frozenset[str]) -> Iterator[str]:
@@ -116,6 +134,6 @@ def _redirection(tree: Tree, node: Json) -> Iterator[str]:
         return
     if operator in (">&", "<&") and word.literal and re.fullmatch(r"[0-9]|-", word.text):
         return
-    if operator == "<" and (word.text == "/dev/null" or (not word.substituted and _READABLE.fullmatch(word.text))):
+    if operator == "<" and not word.substituted and word.text.startswith("/") and not is_device(word.text):
         return
     yield f"it redirects with {operator} {word.source}".rstrip()

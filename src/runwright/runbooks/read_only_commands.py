@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
 
 from runwright.runbooks.shell_words import Word
 
@@ -17,7 +19,7 @@ def _listed(text: str) -> frozenset[str]:
 
 _FREE = _listed(
     """
-    : true false exit return break continue shift cd pwd echo read sleep wait
+    : true false exit return break continue shift pwd echo read sleep
     cat head wc cut tr comm cmp diff grep egrep fgrep basename dirname realpath readlink
     ls stat du df id whoami groups getent uname uptime nproc arch free ps pgrep pidof mountpoint findmnt lsblk
     seq expr cksum sum md5sum sha1sum sha256sum sha512sum who which type netstat
@@ -26,9 +28,12 @@ _FREE = _listed(
 """Whatever their arguments."""
 
 _PLACES = ("", "/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/")
-_OWN_CARE = frozenset({"test", "[", "printf", "kill", "command", "set"})
+_OWN_CARE = frozenset({"test", "[", "printf", "kill", "command", "set", "cd", "wait"})
 """Commands whose judges look themselves at what could be taken for an option."""
 _SAFE_DEVICES = frozenset({"/dev/null", "/dev/stdin", "/dev/fd/0"})
+_DEVICE = re.compile(
+    r"/dev(/.*)?|/proc/(kmsg|sysrq-trigger|kcore)|/proc/.*/(root|cwd|fd|map_files|mem)(/.*)?", re.DOTALL
+)
 _LOOKING = frozenset({"test", "[", "ls", "stat", "df", "findmnt", "lsblk", "echo", "printf", "find"})
 """Commands that open no device that they name."""
 _SETS = re.compile(r"[a-z][a-z0-9_]*|_")
@@ -94,21 +99,29 @@ def judge_command(name: Word, args: Sequence[Word], plain: Collection[str]) -> s
 
 
 def _device(program: str, word: Word) -> bool:
-    """Reading a device can have effects, and the kernel's log is gone once read."""
-    text = word.text
-    return program not in _LOOKING and (
-        (text.startswith("/dev/") and text not in _SAFE_DEVICES) or text.startswith(("/proc/kmsg", "/proc/sysrq"))
-    )
+    return program not in _LOOKING and is_device(word.text)
+
+
+def is_device(path: str) -> bool:
+    """Whether a path leads, or may lead, to a device: reading one can have effects, as with a watchdog or a log that is
+    gone once read. A relative one is taken as of `/`, where every text begins."""
+    if path in _SAFE_DEVICES:
+        return False
+    whole = posixpath.normpath(f"/{path.lstrip('/')}")
+    first = whole.split("/")[1]
+    return bool(_DEVICE.fullmatch(whole)) or (len(first) < len(whole) - 1 and bool(re.search(r"[*?\[]", first)))
 
 
 def _clear(word: Word, plain: Collection[str]) -> bool:
-    """Whether it is certain that a word is no option, or which one it is."""
-    if word.source[:1] in "*?[":
+    """Whether it is certain that a word is one word and no option, or which one it is."""
+    if word.source[:1] in "*?[" or word.splits:
         return False  # a file may have the name of an option
     if word.literal or word.text[:1] not in ("$", "-", ""):
         return True
     only = word.expansions[0] if len(word.expansions) == 1 else None
-    return only is not None and only.quoted and not word.substituted and only.name in plain
+    if only is None or word.substituted or not (only.length or only.operator in ("", "?", ":?")):
+        return False
+    return only.quoted and only.name in plain
 
 
 def _options(args: Sequence[Word]) -> list[str]:
@@ -131,8 +144,15 @@ def _read(args: Sequence[Word]) -> str | None:
 
 
 def _test(args: Sequence[Word]) -> str | None:
-    """bash runs what stands in the index of a name that `-v` asks for."""
+    """bash runs what stands in the index of a name that `-v` asks for; so what an operator is must be certain."""
     operands = [word for word in args if word.text not in ("]", "!")]
+    unsure = next((word for word in operands if word.splits), None)
+    both = (left for left, right in pairwise(operands) if not (left.literal or right.literal))
+    unsure = unsure or next(both, None)
+    if unsure is not None:
+        return f"test might take {unsure.source} for an option"
+    if any(word.literal and re.search(r"\$\(|`", word.text.replace("$((...))", "")) for word in operands):
+        return "some shells run what test compares with"
     if any(word.text in ("-v", "-R") for word in operands):
         return "test -v is not known to only read"
     if len(operands) == 2 and not operands[0].literal:
@@ -160,6 +180,8 @@ def _awk(args: Sequence[Word]) -> str | None:
             return f"awk {option} is not known to only read"
     if not rest or not rest[0].literal:
         return "which program awk runs cannot be told"
+    if _options(rest[1:]):
+        return "an option of awk after its program is not known to only read"
     program = rest[0].text  # with its strings: what is a string and what a pattern only awk itself can tell
     if _AWK_WRITES.search(program):
         return "its awk program is not known to only read"
@@ -179,6 +201,8 @@ def _sed(args: Sequence[Word]) -> str | None:
             return f"sed {option} is not known to only read"
     if not scripts and rest:
         scripts.append(rest.pop(0))
+    if _options(rest):
+        return f"sed {_options(rest)[0]} is not known to only read"  # GNU sed takes options at any place
     for script in scripts:
         if not script.literal or not all(_SED.fullmatch(part.strip()) for part in re.split(r"[;\n]", script.text)):
             return "its sed script is not known to only read"
@@ -191,7 +215,7 @@ def _date(args: Sequence[Word]) -> str | None:
         text = rest.pop(0).text
         if text in ("-d", "-r", "--date", "--reference"):
             rest = rest[1:]
-        elif not text.startswith(("+", "--date=", "--reference=", "-I", "--iso-8601", "-u", "-R", "--utc")):
+        elif not re.fullmatch(r"\+.*|--(date|reference)=.*|-I\w*|--iso-8601(=\w+)?|-[uR]+|--utc", text, re.DOTALL):
             return f"date {text} may set the clock"
     return None
 
@@ -216,7 +240,7 @@ def _openssl(args: Sequence[Word]) -> str | None:
 
 
 def _uniq(args: Sequence[Word]) -> str | None:
-    operands = [word for word in args if not word.text.startswith("-")]
+    operands = [word for word in args if not re.fullmatch(r"-[cdDiuz]+|-[fsw]\d+", word.text)]
     return "uniq writes its second operand" if len(operands) > 1 else None
 
 
@@ -232,13 +256,36 @@ def _command(args: Sequence[Word]) -> str | None:
 
 
 def _kill(args: Sequence[Word]) -> str | None:
+    """Of several options the last one counts, also where it comes from a file."""
     texts = [word.text for word in args]
-    return None if texts[:1] == ["-0"] or texts[:2] == ["-s", "0"] else "kill sends a signal"
+    rest = args[1:] if texts[:1] == ["-0"] else args[2:] if texts[:2] == ["-s", "0"] else None
+    if rest is None or _options(rest):
+        return "kill sends a signal"
+    unsure = [word for word in rest if not word.literal]
+    if len(unsure) > 1 or any(word.splits for word in unsure):
+        return f"kill might take {unsure[0].source} for an option"
+    return None
 
 
 def _set(args: Sequence[Word]) -> str | None:
-    known = ("--", "-e", "-u", "-eu", "-f", "+e", "+u", "+f")
-    return None if not args or args[0].text in known else "set changes the shell"
+    known = ("-e", "-u", "-eu", "-f", "+e", "+u", "+f")
+    for word in args:
+        if word.text == "--":
+            return None
+        if word.text not in known:
+            return "set changes the shell"
+    return None
+
+
+def _cd(args: Sequence[Word]) -> str | None:
+    if len(args) == 1 and args[0].literal and args[0].text.startswith("/") and not is_device(args[0].text):
+        return None
+    return "cd may lead to where names mean something else"
+
+
+def _wait(args: Sequence[Word]) -> str | None:
+    """bash runs what stands in the index of a name that `-p` sets."""
+    return "wait waits for nothing here" if args else None
 
 
 def _printf(args: Sequence[Word]) -> str | None:
@@ -264,6 +311,8 @@ _JUDGES: dict[str, Judge] = {
     "command": _command,
     "kill": _kill,
     "set": _set,
+    "cd": _cd,
+    "wait": _wait,
     "printf": _printf,
     "sort": _only(re.compile(r"-[bdfginrRuhMVsz]+|-[kt].*|--"), "sort"),
     "tail": _only(re.compile(r"-\d+|-[ncqv]+|-[nc]\+?\d+|--lines=\S+|--bytes=\S+|--"), "tail"),

@@ -33,6 +33,10 @@ class Word:
     """Holds a command substitution."""
     disguised: bool = False
     """Quotes or backslashes inside what is a plain word without them, as `r\\m`."""
+    splits: bool = False
+    """Something is expanded outside of quotes: it may become several words, or none, or names of files."""
+    dialect: bool = False
+    """`{a,b}` or `$'...'`: to POSIX what stands there, to bash, which many hosts have as sh, something else."""
 
     @property
     def literal(self) -> bool:
@@ -48,13 +52,20 @@ def read_word(tree: Tree, node: Json) -> Word:
     expansions: list[Expansion] = []
     substituted = False
     quoted_parts = 0
-    escaped = False
+    escaped = splits = dialect = False
+    before = ""
     todo = [(part, False) for part in reversed(node.get("Parts") or ())]
     while todo:
         part, quoted = todo.pop()
         kind = part.get("Type")
+        number = kind == "ParamExp" and part.get("Length")
+        splits = splits or (not quoted and kind in ("ParamExp", "CmdSubst") and not number)
+        dialect = dialect or (kind in ("SglQuoted", "DblQuoted") and _ends_with_dollar(before))
+        before = ""
         if kind == "Lit":
             value = part.get("Value", "")
+            before = "" if quoted else value
+            dialect = dialect or (not quoted and "{" in value)
             plain = _unescape(value, quoted)
             escaped = escaped or (plain != value and not quoted)
             text.append(plain)
@@ -80,7 +91,12 @@ def read_word(tree: Tree, node: Json) -> Word:
     parts = len(node.get("Parts") or ())
     disguised = not expansions and not substituted and bool(_PLAIN.fullmatch(joined))
     disguised = disguised and (escaped or (quoted_parts > 0 and parts > 1))
-    return Word(joined, source, tuple(expansions), substituted, disguised)
+    return Word(joined, source, tuple(expansions), substituted, disguised, splits, dialect)
+
+
+def _ends_with_dollar(literal: str) -> bool:
+    found = re.search(r"(\\*)\$$", literal)
+    return found is not None and len(found[1]) % 2 == 0
 
 
 def _unescape(value: str, quoted: bool) -> str:
