@@ -16,12 +16,22 @@ act() {
     esac
 }
 
+in_a_runlevel() {
+    rc-update show | cut -d '|' -f 1 | tr -d ' \t' | grep -qxF -- "$rw_unit"
+}
+
+leaves_all_runlevels() { # rc-update's own status says nothing here: it is 1 where one runlevel did not have it
+    in_a_runlevel || return 0
+    rc-update --all del "$rw_unit" >/dev/null 2>&1
+    ! in_a_runlevel
+}
+
 enable() {
     case $manager:$rw_enabled in
         systemd:true) systemctl --quiet enable -- "$rw_unit" ;;
         systemd:false) systemctl --quiet disable -- "$rw_unit" ;;
         openrc:true) rc-update add "$rw_unit" default ;;
-        openrc:false) rc-update del "$rw_unit" ;;
+        openrc:false) leaves_all_runlevels ;;
         sysv:true) if command -v update-rc.d >/dev/null 2>&1; then update-rc.d "$rw_unit" defaults; else chkconfig "$rw_unit" on; fi ;;
         sysv:false) if command -v update-rc.d >/dev/null 2>&1; then update-rc.d "$rw_unit" disable; else chkconfig "$rw_unit" off; fi ;;
     esac

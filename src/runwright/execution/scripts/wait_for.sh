@@ -34,7 +34,7 @@ end=$(($(date +%s) + rw_for))
 until holds; do
     if [ "$(date +%s)" -ge "$end" ]; then
         echo "Waited $rw_for s for $rw_kind, and it did not come true." >&2
-        if [ "$rw_kind" = service ] && command -v systemctl >/dev/null 2>&1; then
+        if [ "$rw_kind" = service ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then
             systemctl status --no-pager --full --lines=0 -- "$rw_value" >&2
             command -v journalctl >/dev/null 2>&1 && journalctl --no-pager --quiet --lines=20 --unit="$rw_value" >&2
         fi
