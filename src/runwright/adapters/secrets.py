@@ -27,8 +27,8 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 def variable_of(reference: SecretRef) -> str:
     """The environment variable of a secret: no two secrets have the same.
 
-    Small letters become capitals, digits stay, every other character is `_` and its two hex digits: secret `ssh-key`
-    of client `corner-shop` is `RUNWRIGHT_SECRET_CORNER_2DSHOP_SSH_2DKEY`. What is written with hex digits begins with
+    Small letters become capitals, digits stay, every other character is `_` and its two hex digits: after the prefix,
+    secret `ssh-key` of client `corner-shop` is `CORNER_2DSHOP_SSH_2DKEY`. What is written with hex digits begins with
     2 to 5 and a name never begins with a digit, so the `_` between client and name is the only one that is followed
     by a letter or another `_`.
     """
