@@ -132,7 +132,7 @@ async def lab() -> AsyncIterator[SshMachine | None]:
     loop_scope="module",
     params=[
         "local",
-        *(pytest.param(way, marks=pytest.mark.lab) for way in ("nspawn", "ssh", "plain", "sudo")),
+        *(pytest.param(way, marks=pytest.mark.lab) for way in ("nspawn", "ssh", "plain", "sudo", "asked")),
     ],
 )
 async def place(
