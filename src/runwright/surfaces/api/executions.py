@@ -17,9 +17,9 @@ from runwright.model.errors import NotFound
 from runwright.model.executions import Execution, ExecutionResult, ExecutionStatus
 from runwright.model.ids import is_external
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
+from runwright.surfaces.api.artefacts import attachment
 from runwright.surfaces.api.forms import ERRORS, Cursor, Limit, Listing, Sequence
 from runwright.surfaces.api.guard import Caller, Standing, needs, services
-from runwright.surfaces.artefacts import attachment
 
 router = APIRouter(prefix="/executions", tags=["executions"], responses=ERRORS)
 

@@ -1,4 +1,4 @@
-"""The whole output of an attempt, for the API and the dashboard: found in telemetry, read from the artefacts."""
+"""The whole output of an attempt, for the API: found in telemetry, read from the artefacts."""
 
 from __future__ import annotations
 
