@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from runwright.execution.state_diff import diff_states
-from runwright.model.states import DiskFact, HostState, MemoryFact, MissingFact, PortFact, ProcessFact, ServiceFact
+from runwright.model.states import (
+    BackupFact,
+    CertificateFact,
+    DiskFact,
+    HostState,
+    MemoryFact,
+    MissingFact,
+    PortFact,
+    ProcessFact,
+    ServiceFact,
+    WorkloadFact,
+)
 
 ANYWHERE = ".".join("0000")
 
@@ -34,6 +45,20 @@ def memory(available: int, swap_free: int = 100) -> MemoryFact:
     return MemoryFact(total_kb=1000, available_kb=available, swap_total_kb=100, swap_free_kb=swap_free)
 
 
+def certificate(not_after: str, **fields: Any) -> CertificateFact:
+    given = {"place": "/etc/x.pem", "subject": "CN = shop", "issuer": "CN = ca", "fingerprint": not_after}
+    return CertificateFact(not_after=not_after, **{**given, **fields})
+
+
+def backup(newest: str, count: int = 3) -> BackupFact:
+    when = "2026-01-05T09:00:00+00:00"
+    return BackupFact(path="/srv/b", count=count, newest=newest, newest_bytes=2048, newest_at=when)
+
+
+def workload(processes: int, resident: int | None) -> WorkloadFact:
+    return WorkloadFact(name="shopd", processes=processes, resident_kb=resident)
+
+
 MEANT = [
     ({"services": (service("inactive"),)}, {"services": (service(),)}, ["service nginx: inactive -> active"]),
     ({"services": (service(),)}, {"services": (service("failed"),)}, ["service nginx: active -> failed"]),
@@ -55,6 +80,35 @@ MEANT = [
     ),
     ({"services": (service(),)}, {"services": (service(enabled="masked"),)}, ["service nginx: enabled -> masked"]),
     ({"failed_units": ()}, {"failed_units": ("nginx",)}, ["unit nginx failed"]),
+    (
+        {"certificates": (certificate("Jan  5 09:00:00 2026 GMT"),)},
+        {"certificates": (certificate("Jan  5 09:00:00 2027 GMT"),)},
+        ["certificate /etc/x.pem: valid until 2026-01-05 -> 2027-01-05"],
+    ),
+    (
+        {"certificates": (certificate("a"),)},
+        {"certificates": (certificate("b", subject="CN = other"),)},
+        ["certificate /etc/x.pem: valid until a -> b", "certificate /etc/x.pem: subject CN = shop -> CN = other"],
+    ),
+    (
+        {"backups": backup("/srv/b/old.tgz")},
+        {"backups": backup("/srv/b/new.tgz", count=4)},
+        [
+            "backups in /srv/b: newest old.tgz (2 kB, 2026-01-05T09:00) -> new.tgz (2 kB, 2026-01-05T09:00)",
+        ],
+    ),
+    ({"backups": backup("/srv/b/a")}, {"backups": backup("/srv/b/a", count=1)}, ["backups in /srv/b: 3 files -> 1"]),
+    (
+        {"workload": workload(2, 900_000)},
+        {"workload": workload(2, 100_000)},
+        ["memory of shopd: 878 MB -> 97 MB"],
+    ),
+    ({"workload": workload(3, None)}, {"workload": workload(0, None)}, ["shopd: 3 processes -> 0"]),
+    (
+        {"disks": (disk(50, size_kb=10**9, used_kb=5 * 10**8),)},
+        {"disks": (disk(50, size_kb=10**9, used_kb=5 * 10**8 - 3 * 1024**2),)},
+        ["/var: -3 GB"],
+    ),
     ({"failed_units": ("nginx",)}, {"failed_units": ()}, ["unit nginx is no longer failed"]),
     ({"disks": (disk(97),)}, {"disks": (disk(61),)}, ["/var: 97% -> 61%"]),
     (
@@ -91,6 +145,12 @@ NOISE = [
     ({"services": (service("inactive", "once"),)}, {"services": ()}),
     ({"services": ()}, {"services": (service("active", "run-r123"), service("active", "user@0"))}),
     ({"journal": ()}, {"journal": ("a line",)}),
+    ({"workload": workload(3, 100_000)}, {"workload": workload(4, 105_000)}),
+    ({"workload": workload(3, 20_000)}, {"workload": workload(3, 26_000)}),
+    ({"backups": backup("/srv/b/a")}, {"backups": backup("/srv/b/a", count=4)}),
+    ({"backups": backup("/srv/b/a")}, {}),
+    ({"certificates": (certificate("a"),)}, {}),
+    ({"disks": (disk(50, used_kb=1000),)}, {"disks": (disk(50.4, used_kb=200_000),)}),
     ({"uptime_seconds": 50.0}, {"uptime_seconds": 60.0}),
 ]
 

@@ -145,8 +145,8 @@ def exported(server: Server, admin: RunwrightClient, result: ExecutionResult) ->
         "watch": server.run("execution", "watch", run),
         "output": server.run("execution", "output", run, "--step", "floods", "--whole"),
         "stderr": server.run("execution", "output", run, "--step", "encodes", "--stream", "stderr"),
-        "export": server.run("execution", "export", run),
-        "audit": server.run("audit", "show", CLIENT, "--json"),
+        "export": server.run("execution", "export", run, "--output", "-"),
+        "audit": server.run("audit", "export"),
     }
     found = {name: answer.stdout + answer.stderr for name, answer in said.items()}
     found["events"] = "\n".join(event.model_dump_json() for event in admin.events(run))

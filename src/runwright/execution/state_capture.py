@@ -11,6 +11,8 @@ from typing import Any
 
 from runwright.execution.facts import disks, ports, processes, services, system
 from runwright.execution.facts.fact import Fact, Unreadable, read
+from runwright.execution.facts.subject import subject_facts
+from runwright.model.base import Record
 from runwright.model.incidents import IncidentBrief
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.hosts import HostSession
@@ -99,12 +101,13 @@ def process(plan: Plan, sections: Sections, problem: str | None, captured_at: st
         disk.model_copy(update={"inodes_used_percent": _percent(inodes.get(disk.mount))})
         for disk in fields.get("disks", ())
     )
-    return HostState(
-        captured_at=captured_at,
-        missing=tuple(missing),
-        extra=_subject(plan, sections, problem, missing),
-        **fields,
-    ).model_copy(update={"missing": tuple(missing)})
+    own = _subject(plan, sections, problem, missing)
+    if own is not None:
+        found, lacking = subject_facts(plan.brief, own)
+        fields |= found
+        missing += lacking
+    extra = {SUBJECT: own.model_dump(mode="json")} if own is not None else {}
+    return HostState(captured_at=captured_at, missing=tuple(missing), extra=extra, **fields)
 
 
 def _sampled(fields: dict[str, Any], missing: list[MissingFact]) -> None:
@@ -122,21 +125,21 @@ def _percent(value: int | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _subject(plan: Plan, sections: Sections, problem: str | None, missing: list[MissingFact]) -> dict[str, Any]:
-    """The verifier's own facts, as plain data."""
+def _subject(plan: Plan, sections: Sections, problem: str | None, missing: list[MissingFact]) -> Record | None:
+    """The verifier's own facts; why there are none is put into `missing`."""
     if plan.subject_problem is not None:
         missing.append(MissingFact(fact=SUBJECT, reason=plan.subject_problem))
-        return {}
+        return None
     if not plan.subject.parts:
-        return {}
+        return None
     own: dict[str, Section] = {
         name.removeprefix(_SUBJECT_PART): section
         for name, section in sections.items()
         if name.startswith(_SUBJECT_PART)
     }
     try:
-        facts = verifier_for(plan.brief.incident_type).read(plan.brief.typed_subject, own)
+        facts: Record = verifier_for(plan.brief.incident_type).read(plan.brief.typed_subject, own)
     except NoEvidence as reason:
         missing.append(MissingFact(fact=SUBJECT, reason=f"{reason}{f' ({problem})' if problem else ''}"))
-        return {}
-    return {SUBJECT: facts.model_dump(mode="json")}
+        return None
+    return facts

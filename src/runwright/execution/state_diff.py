@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
-from runwright.model.states import DiskFact, HostState, PortFact, ServiceFact, StateChange
+from runwright.execution.looks import amount
+from runwright.model.states import (
+    BackupFact,
+    CertificateFact,
+    DiskFact,
+    HostState,
+    PortFact,
+    ServiceFact,
+    StateChange,
+    WorkloadFact,
+)
 
 DISK_POINTS = 1.0
 MEMORY_POINTS = 5.0
 """Percentage points below which a change is the host's ordinary life."""
+DISK_KB = 1024 * 1024
+"""A change of a disk below a percentage point is still told from 1 GB on."""
+SUBJECT_SHARE, SUBJECT_KB = 0.1, 8 * 1024
+"""The subject's memory counts as changed from a tenth and 8 MB on."""
 
 _TRANSIENT = re.compile(
     r"^(run-|runwright-|user@|user-runtime-dir@|systemd-(hostnamed|localed|timedated|tmpfiles-clean)$)"
@@ -32,6 +47,10 @@ def diff_states(before: HostState | None, after: HostState | None) -> tuple[Stat
     changes += _memory(before, after)
     if "ports" not in unknown:
         changes += _ports(before.ports, after.ports)
+    if "certificates" not in {one.fact for one in before.missing}:
+        changes += _certificates(before.certificates, after.certificates)
+    changes += _backups(before.backups, after.backups)
+    changes += _workload(before.workload, after.workload)
     return tuple(changes)
 
 
@@ -124,6 +143,70 @@ def _disk(path: str, was: DiskFact, now: DiskFact) -> Iterator[StateChange]:
         if old is not None and new is not None and abs(new - old) >= DISK_POINTS:
             text = f"{now.mount}{word}: {old:.0f}% -> {new:.0f}%"
             yield _change(f"{path}.{field}", f"{old:.0f}%", f"{new:.0f}%", text)
+    if abs(now.used_percent - was.used_percent) < DISK_POINTS and abs(now.used_kb - was.used_kb) >= DISK_KB:
+        text = f"{now.mount}: {amount(now.used_kb - was.used_kb)}"
+        yield _change(f"{path}.used_kb", str(was.used_kb), str(now.used_kb), text)
+
+
+def _certificates(before: Iterable[CertificateFact], after: Iterable[CertificateFact]) -> Iterator[StateChange]:
+    """By place; nothing for one that was or is not readable, which `missing` tells of."""
+    was_by = {one.place: one for one in before}
+    for now in after:
+        was = was_by.get(now.place)
+        if was is None or was.fingerprint == now.fingerprint:
+            continue
+        path = f"certificates.{now.place}"
+        yield _change(
+            f"{path}.not_after",
+            was.not_after,
+            now.not_after,
+            f"certificate {now.place}: valid until {_date(was.not_after)} -> {_date(now.not_after)}",
+        )
+        for field in ("subject", "issuer"):
+            old, new = getattr(was, field), getattr(now, field)
+            if old != new:
+                yield _change(f"{path}.{field}", old, new, f"certificate {now.place}: {field} {old} -> {new}")
+
+
+def _date(text: str) -> str:
+    """`Jan  5 09:00:00 2027 GMT` -> `2027-01-05`; as it is where it is written otherwise."""
+    try:
+        return datetime.strptime(text, "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC).date().isoformat()
+    except ValueError:
+        return text or "unknown"
+
+
+def _backups(was: BackupFact | None, now: BackupFact | None) -> Iterator[StateChange]:
+    if was is None or now is None:
+        return
+    path = f"backups.{now.path}"
+    if (was.newest, was.newest_at, was.newest_bytes) != (now.newest, now.newest_at, now.newest_bytes):
+        text = f"backups in {now.path}: newest {_archive(was)} -> {_archive(now)}"
+        yield _change(f"{path}.newest", _archive(was), _archive(now), text)
+    if was.count > now.count:
+        text = f"backups in {now.path}: {was.count} files -> {now.count}"
+        yield _change(f"{path}.count", str(was.count), str(now.count), text)
+
+
+def _archive(fact: BackupFact) -> str:
+    if fact.newest is None:
+        return "none"
+    size = f"{(fact.newest_bytes or 0) / 1024:.0f} kB"
+    return f"{fact.newest.rsplit('/', 1)[-1]} ({size}, {(fact.newest_at or 'no date')[:16]})"
+
+
+def _workload(was: WorkloadFact | None, now: WorkloadFact | None) -> Iterator[StateChange]:
+    """Processes that are all gone or newly there, and memory. How many workers there are is ordinary life."""
+    if was is None or now is None:
+        return
+    path = f"workload.{now.name}"
+    if (was.processes == 0) != (now.processes == 0):
+        text = f"{now.name}: {was.processes} processes -> {now.processes}"
+        yield _change(f"{path}.processes", str(was.processes), str(now.processes), text)
+    old, new = was.resident_kb, now.resident_kb
+    if old is not None and new is not None and abs(new - old) >= max(SUBJECT_KB, old * SUBJECT_SHARE):
+        text = f"memory of {now.name}: {old // 1024} MB -> {new // 1024} MB"
+        yield _change(f"{path}.resident_kb", str(old), str(new), text)
 
 
 def _memory(before: HostState, after: HostState) -> Iterator[StateChange]:

@@ -46,6 +46,37 @@ class MemoryFact(OpenRecord):
     swap_free_kb: int = 0
 
 
+class CertificateFact(OpenRecord):
+    """A certificate of the incident's subject, as a file or as an endpoint shows it."""
+
+    place: str
+    subject: str = ""
+    issuer: str = ""
+    not_after: str = ""
+    """As openssl prints it: `Jan  5 09:00:00 2027 GMT`."""
+    fingerprint: str = ""
+
+
+class BackupFact(OpenRecord):
+    """The archives of the incident's subject."""
+
+    path: str
+    count: int
+    newest: str | None = None
+    newest_bytes: int | None = None
+    newest_at: str | None = None
+    """ISO 8601, by modification time."""
+
+
+class WorkloadFact(OpenRecord):
+    """The processes of the incident's subject together."""
+
+    name: str
+    processes: int
+    resident_kb: int | None = None
+    """With shared memory and memory files; None where it cannot be read."""
+
+
 class MissingFact(OpenRecord):
     """A fact that could not be read, and why."""
 
@@ -73,6 +104,12 @@ class HostState(OpenRecord):
     ports: tuple[PortFact, ...] = ()
     journal: tuple[str, ...] = ()
     """Recent journal lines of the incident's subject."""
+    certificates: tuple[CertificateFact, ...] = ()
+    """Of the incident's subject."""
+    backups: BackupFact | None = None
+    """Of the incident's subject."""
+    workload: WorkloadFact | None = None
+    """Of the incident's subject."""
     missing: tuple[MissingFact, ...] = ()
 
 
