@@ -43,8 +43,10 @@ bench-execution: ## What a step costs, against bare sh, ansible and pyinfra
 	@scripts/setup python peers machines
 	@$(BIN)/python benchmarks/execution.py
 
-crash-test: machines ## Kill more than 1,000 workers everywhere and look what is lost (about 15 minutes; ARGS="--kills 200")
+crash-test: ## Kill more than 1,000 workers everywhere and look what is lost (about 15 minutes; ARGS="--kills 200")
+	@scripts/setup python machines postgres
 	@PYTHONPATH=tests $(BIN)/python -m crash.sweep --json build/bench/crash.json $(ARGS)
+	@PYTHONPATH=tests unshare -m $(BIN)/python -m crash.outages
 
 clean: ## Remove the environment and what was built
 	@rm -rf .venv build dist

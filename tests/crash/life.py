@@ -176,7 +176,7 @@ async def _await_all(loop: LoopWorker, since: float, runs: Sequence[str], killer
             incident = await tx.incidents.get(execution.incident_id, client=EVERY_CLIENT)
         over = execution.status.final and incident.status not in UNSETTLED
         if over or time.monotonic() > end:
-            seen = await _look(loop, waiting.pop(0), since)
+            seen = await look(loop, waiting.pop(0), since)
             claimed = killer.claimed.get(seen.execution_id)
             seen.taken_up = claimed - since if claimed is not None else 0.0 if over else None
             done.append(seen)
@@ -197,7 +197,8 @@ async def _found(loop: LoopWorker, runs: Sequence[str]) -> list[Execution]:
     return found
 
 
-async def _look(loop: LoopWorker, execution_id: str, since: float) -> Seen:
+async def look(loop: LoopWorker, execution_id: str, since: float) -> Seen:
+    """All that the records say of an execution."""
     async with loop.store.reading() as tx:
         execution = await tx.executions.get(execution_id, client=EVERY_CLIENT)
         incident = await tx.incidents.get(execution.incident_id, client=EVERY_CLIENT)

@@ -160,7 +160,7 @@ class Lane:
                 if index == len(kills) - 1:
                     kill.faults = faults
                     if faults.any:
-                        _say(f"WRONG {kill.order.name}", *faults.sentences)
+                        say(f"WRONG {kill.order.name}", *faults.sentences)
 
     def finish(self) -> None:
         """A last life that ends what is open, and a look at what is left on the host."""
@@ -172,7 +172,7 @@ class Lane:
             if kill.status == "":
                 kill.faults.stuck_executions += 1
                 kill.faults.sentences.append(f"stuck_executions: {name} was never found again")
-                _say(f"WRONG {kill.order.name}", *kill.faults.sentences)
+                say(f"WRONG {kill.order.name}", *kill.faults.sentences)
         self.report.leftovers = self._host.leftovers(self._executions)
 
 
@@ -262,7 +262,8 @@ def in_child(work: Any, result: Path) -> int:
     return pid
 
 
-def _say(*lines: str) -> None:
+def say(*lines: str) -> None:
+    """Print for a person."""
     for line in lines:
         print(line, flush=True)  # noqa: T201 - a program's output
 
@@ -295,7 +296,7 @@ class Work:
         lane = self.prepared()
         for done, chain in enumerate(orders):
             if time.monotonic() > until:
-                _say(f"{self.lane}: out of time, {len(orders) - done} left out")
+                say(f"{self.lane}: out of time, {len(orders) - done} left out")
                 break
             for order in chain:
                 lane.life(order)
@@ -392,17 +393,18 @@ def _sweep(options: argparse.Namespace, root: Path, servers: list[PostgresServer
         else:
             scout = work(f"{options.cells[0]}.scout")
             file = scout.directory / "sites.json"
-            (found,) = _finished({in_child(scout.scout, file): file})
+            (found,) = finished({in_child(scout.scout, file): file})
             orders = plan([Order(**site) for site in found], options.kills, lanes, options.seed)
         at_work = {}
         for lane in lanes:
             ready = work(lane)
             result = ready.directory / "report.json"
             at_work[in_child(functools.partial(ready.kill, orders[lane], until), result)] = result
-        return _finished(at_work)
+        return finished(at_work)
 
 
-def _finished(at_work: dict[int, Path]) -> list[Any]:
+def finished(at_work: dict[int, Path]) -> list[Any]:
+    """What each of these children returned, once all have ended."""
     results = []
     while at_work:
         pid, status = os.wait()
@@ -423,19 +425,19 @@ def _conclude(options: argparse.Namespace, results: Sequence[dict[str, Any]], to
     }
     leftovers = [line for result in results for line in result["leftovers"]]
     missed = [name for result in results for name in result["missed"]]
-    _say(*table(kills, options.cells), "")
+    say(*table(kills, options.cells), "")
     for what in ("taken_up", "seconds"):
         times = sorted(kill[what] for kill in kills if kill["status"] and kill[what] is not None)
         if times:
             middle, longest = times[len(times) // 2], times[-1]
             name = "taken up" if what == "taken_up" else "over"
-            _say(f"{name} after a restart: median {middle:.2f} s, longest {longest:.2f} s")
+            say(f"{name} after a restart: median {middle:.2f} s, longest {longest:.2f} s")
     statuses = Counter(kill["status"] for kill in kills)
-    _say(f"{len(kills)} kills in {took:.0f} s; ended: {dict(statuses)}; {len(missed)} places were not passed")
+    say(f"{len(kills)} kills in {took:.0f} s; ended: {dict(statuses)}; {len(missed)} places were not passed")
     for line in leftovers:
-        _say(f"LEFT {line}")
+        say(f"LEFT {line}")
     figures = {"kills": len(kills), **faults}
-    _say(json.dumps(figures))
+    say(json.dumps(figures))
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(figures, indent=2) + "\n")

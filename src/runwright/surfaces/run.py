@@ -44,7 +44,7 @@ async def run_server(settings: Settings, on_ready: Callable[[str], None]) -> Non
             worker = WorkerProcess(settings)
             forget_secrets()
             await worker.start()
-            sweeping = asyncio.ensure_future(_sweep(lambda: _keep_up(services), stop))
+            sweeping = asyncio.ensure_future(sweep_until(lambda: _keep_up(services), stop))
             supervising = asyncio.ensure_future(worker.supervise(stop))
             try:
                 await serve_app(create_app(services), bound, stop, lambda: on_ready(url))
@@ -68,7 +68,7 @@ async def run_worker(settings: Settings, *, child: bool, on_ready: Callable[[], 
         await machines().sweep()
         async with open_worker(settings) as (worker, loop):
             await worker.start()
-            beside = [asyncio.ensure_future(_sweep(loop.sweep, stop))]
+            beside = [asyncio.ensure_future(sweep_until(loop.sweep, stop))]
             if settings.take_over_after is not None:
                 watch = lookout(settings, settings.take_over_after)
                 beside.append(asyncio.ensure_future(take_over_dead(settings, watch, stop)))
@@ -124,7 +124,7 @@ async def _keep_up(services: Services) -> int:
     return found
 
 
-async def _sweep(sweep: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:
+async def sweep_until(sweep: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:
     """Call sweep now and then until stopped. A failure is logged: the next one tries again."""
     while not stop.is_set():
         try:
