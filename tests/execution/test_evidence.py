@@ -314,3 +314,36 @@ def test_a_list_of_parts_that_names_others_is_refused(exported: Exported) -> Non
     }
     forged = {**known, "envelope": sign_payload(exported.signer, EVIDENCE_TYPE, manifest)}
     assert named(rfc8785.dumps(forged) + b"\n" + rest[0], exported.keys) == {"envelope"}
+
+
+SHAPES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a list": lambda known: [],
+    "nothing": lambda known: None,
+    "no parts": lambda known: {"schema": known["schema"]},
+    "parts that are a number": lambda known: {**known, "parts": 3},
+    "parts without digests": lambda known: {**known, "parts": [{"name": name} for name in PARTS]},
+    "ids of another type": lambda known: {**known, "bundle_id": [1], "execution_id": {}, "client_id": 4},
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_list_of_parts_of_another_form_is_named_whoever_signed_it(exported: Exported, name: str) -> None:
+    head, *rest = lines_of(exported.data)
+    known = json.loads(head)
+    manifest = SHAPES[name](json.loads(base64.b64decode(json.loads(known["envelope"])["payload"])))
+    forged = {**known, "envelope": sign_payload(exported.signer, EVIDENCE_TYPE, manifest)}
+    report = check_bundle(rfc8785.dumps(forged) + b"\n" + b"".join(rest), exported.keys)
+    assert report.verdict is EvidenceVerdict.CHANGED
+    assert report.findings
+
+
+@pytest.mark.parametrize("lines", [b"[]\n", b"3\n", b"\xff\n", b"[" * 5000 + b"\n"])
+def test_parts_of_another_form_are_named_whoever_signed_them(exported: Exported, lines: bytes) -> None:
+    head, *_ = lines_of(exported.data)
+    known = json.loads(head)
+    manifest = json.loads(base64.b64decode(json.loads(known["envelope"])["payload"]))
+    manifest["parts"] = [{"name": name, "sha256": sha256(lines), "bytes": len(lines)} for name in PARTS]
+    forged = {**known, "envelope": sign_payload(exported.signer, EVIDENCE_TYPE, manifest)}
+    report = check_bundle(rfc8785.dumps(forged) + b"\n" + lines * len(PARTS), exported.keys)
+    assert report.verdict is EvidenceVerdict.CHANGED
+    assert report.findings

@@ -70,6 +70,10 @@ class EvidenceReport(Record):
     findings: tuple[EvidenceFinding, ...] = ()
 
 
+MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+"""What reading something of another form raises: whoever signed it, it is no bundle of ours."""
+
+
 class _Keys:
     """The keys that a bundle brings along; trust is another matter."""
 
@@ -103,6 +107,8 @@ def check_bundle(data: bytes, trusted: Mapping[str, bytes], *, named: bool = Fal
             check.meaning()
     except _Broken:
         pass
+    except MALFORMED as error:
+        check.say("file", f"It is not of its form ({type(error).__name__}: {str(error)[:200]}).")
     return check.report(trusted, named=named)
 
 
@@ -204,8 +210,8 @@ class _Check:
                     self.say(where, problem)
             except Tampered as error:
                 self.say(part, f"{error.found} {error.allowed}")
-            except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-                self.say(part, f"It is not of its form ({type(error).__name__}: {error}).")
+            except MALFORMED as error:
+                self.say(part, f"It is not of its form ({type(error).__name__}: {str(error)[:200]}).")
 
     def _used_keys(self) -> Iterator[tuple[str, str]]:
         if set(self._keys) != {self._signer, *signing_keys(self._parts)}:
@@ -318,16 +324,24 @@ class _Check:
                 self.say("keys", f"Something is signed by {key}, which is none of the keys given.")
         changed = bool(self.findings)
         verdict = EvidenceVerdict.UNKNOWN_SIGNER if unknown else EvidenceVerdict.INTACT
-        execution = self._parts.get("execution") or {}
+        execution, manifest = _mapping(self._parts.get("execution")), _mapping(self._manifest)
         return EvidenceReport(
             verdict=EvidenceVerdict.CHANGED if changed else verdict,
-            bundle_id=self._manifest.get("bundle_id"),
-            execution_id=self._manifest.get("execution_id"),
-            client_id=self._manifest.get("client_id"),
-            status=execution.get("status"),
-            runbook=execution.get("version_id"),
+            bundle_id=_text(manifest.get("bundle_id")),
+            execution_id=_text(manifest.get("execution_id")),
+            client_id=_text(manifest.get("client_id")),
+            status=_text(execution.get("status")),
+            runbook=_text(execution.get("version_id")),
             approved_by=self._statement.reviewer_name if self._statement is not None else None,
             signers=tuple(sorted(self._keys)),
             unknown=unknown,
             findings=tuple(self.findings),
         )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
