@@ -259,3 +259,13 @@ def test_lint_sees_hidden_characters_in_comments() -> None:
 def test_free_text_from_an_incident_is_a_warning() -> None:
     text = HEAD.replace(", pattern: '[a-z]+'", "") + "steps:\n  - {id: a, run: 'echo \"$service\"'}\n"
     assert "unconstrained-parameter" in {each.rule for each in lint(load_runbook(text))}
+
+
+def test_a_call_is_named_with_the_digest_that_it_runs() -> None:
+    digest = "sha256:" + "a" * 64
+    text = (
+        "schema: runwright/v1\nid: RB-CALLER-001\nname: Calls\nincident_types: [disk_full]\n"
+        f"steps:\n  - {{id: other, call: {{runbook: RB-OTHER-001, version: 3, digest: '{digest}'}}}}\n"
+    )
+    (finding,) = assess_runbook(load_runbook(text).document).findings
+    assert (finding.command, finding.place) == (f"call RB-OTHER-001-v3 {digest}", "steps.other")

@@ -2,7 +2,7 @@
 
 The called steps have journal entries of their own (`restore/copy`). The call has one too: once it is over, nothing of
 it is asked again. It has succeeded when its steps came to their end and its `verify` entries passed; when not, its
-`rollback` runs at once, and then the call counts as failed (docs/decisions/0006).
+`rollback` runs at once, and then the call counts as failed (docs/decisions/0007).
 """
 
 from __future__ import annotations

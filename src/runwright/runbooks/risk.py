@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from runwright.model.documents import RunbookDocument, Step, Verify
+from runwright.model.ids import version_id
 from runwright.model.risk import RiskClass, RiskFinding, RiskReport, RiskVerdict
 from runwright.runbooks.commands import INTERPRETERS, SHELLS, WRAPPERS, Analysis, EffectiveCommand, analyse, shell_code
 from runwright.runbooks.risk_rules import table_findings
@@ -213,6 +214,10 @@ def _typed(document: RunbookDocument) -> Iterator[RiskFinding]:
             command = f"http {step.http.method} {step.http.host}"
             explanation = "It talks to another machine."
             yield _finding("http-egress", RiskVerdict.WARN, (RiskClass.NETWORK_EGRESS,), command, explanation, place)
+        if isinstance(step, Step) and step.call is not None:
+            command = f"call {version_id(step.call.runbook, step.call.version)} {step.call.digest}"
+            explanation = "It runs another version, which has an approval of its own: what that does is judged there."
+            yield _finding("call", RiskVerdict.OK, (), command, explanation, place)
         if isinstance(step, Step) and step.become:
             explanation = "It takes another user's rights."
             yield _finding("become", RiskVerdict.OK, (RiskClass.PRIVILEGE,), f"become {step.id}", explanation, place)
