@@ -66,6 +66,23 @@ def read_mountinfo(text: str) -> tuple[Mount, ...]:
     return tuple(found)
 
 
+MOUNTS_PART = "cat /proc/self/mountinfo"
+
+PASSING_MOUNTS = re.compile(r"/(proc|sys|dev|run|snap|media|var/lib/(docker|containers|kubelet|lxcfs|snapd))(/|$)")
+"""What logins, devices and containers mount by themselves."""
+
+_OWN = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "vfat", "tmpfs", "bcachefs"})
+
+
+def lasting_mounts(text: str) -> tuple[str, ...]:
+    """Pure: from mountinfo, where the host's own file systems are; what comes and goes by itself is left out."""
+    return tuple(
+        mount.point
+        for mount in read_mountinfo(text)
+        if mount.filesystem in _OWN and not PASSING_MOUNTS.match(mount.point)
+    )
+
+
 def mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount | None:
     """The mount that a path lies on; of several on one point the last covers the others."""
     best: Mount | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from runwright.verification.text import visible
 from runwright.verification.verifier import integer, properties
 
 PROPERTIES = (
-    "Id,FragmentPath,Transient,Type,RemainAfterExit,ExecStart,Restart,User,DynamicUser,NoNewPrivileges,ProtectSystem,"
+    "Id,FragmentPath,Transient,Type,RemainAfterExit,ExecStart,ExecStartPre,StartLimitIntervalUSec,StartLimitBurst,Restart,User,DynamicUser,NoNewPrivileges,ProtectSystem,"
     "ProtectHome,PrivateTmp,WatchdogUSec,RuntimeMaxUSec,CPUQuotaPerSecUSec,MemoryMax,SuccessExitStatus,TriggeredBy"
 )
 """Properties of `systemctl show` that `read_standing` wants, beside those a verifier asks for itself."""
@@ -55,7 +56,7 @@ done
 _STATE = "LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,InvocationID,ControlGroup"
 _TIMES = "ExecMainStartTimestamp,ExecMainExitTimestamp"
 _RUNS_SNIPPET = r"""
-  case $rw_show in *ExecMainStartTimestamp=@*) ;; *) if have journalctl; then
+  case $rw_show in *ExecMainStartTimestamp=[A-Z]*) ;; *) if have journalctl; then
     rw_id=$(printf '%s\n' "$rw_show" | sed -n 's/^Id=//p')
     rw_base="bounded 5 journalctl -q --no-pager -n 1 -o short-unix"
     printf 'rw-begun=%s\n' "$($rw_base "UNIT=$rw_id" MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5 2>/dev/null)"
@@ -70,7 +71,7 @@ def unit_part(variable: str) -> str:
     return f"""
 if [ -d /run/systemd/system ] && have systemctl; then
   rw_ask={PROPERTIES},{_STATE}
-  rw_show=$(systemctl show --no-pager --timestamp=unix -p "$rw_ask,{_TIMES}" -- "${variable}" 2>/dev/null) ||
+  rw_show=$(systemctl show --no-pager --timestamp=us+utc -p "$rw_ask,{_TIMES}" -- "${variable}" 2>/dev/null) ||
     rw_show=$(systemctl show --no-pager -p "$rw_ask" -- "${variable}" 2>&1); rw_code=$?
   printf '%s\\n' "$rw_show"
 {FILES_SNIPPET}
@@ -121,6 +122,8 @@ class Standing(Record):
     user: str = ""
     settings: dict[str, str] = Field(default_factory=dict)
     commands: tuple[UnitCommand, ...] = ()
+    guards: tuple[str, ...] = ()
+    """Commands that must succeed before it starts (ExecStartPre)."""
     digests: dict[str, str] = Field(default_factory=dict)
     """sha-256 by program file."""
     packaged: tuple[str, ...] = ()
@@ -157,7 +160,7 @@ class UnitState(Record):
             return self.invocation != before.invocation
         if self.done is None:
             return None
-        return self.done != before.done and self.done >= (before.ended or before.started or 0.0)
+        return self.done != before.done and self.done > (before.ended or before.started or 0.0)
 
 
 def read_unit_state(unit: str, section: Section) -> UnitState | None:
@@ -194,7 +197,11 @@ def _begun(key: str, text: str) -> float | None:
 
 
 def _moment(text: str | None) -> float | None:
-    return float(text[1:]) if text and re.fullmatch(r"@\d+(\.\d+)?", text) and text != "@0" else None
+    """`Mon 2026-11-23 00:11:22.123456 UTC` as seconds since 1970."""
+    try:
+        return datetime.strptime(text or "", "%a %Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def read_standing(text: str) -> Standing | None:
@@ -214,6 +221,7 @@ def read_standing(text: str) -> Standing | None:
         user=_user(says),
         settings={name: visible(says[name]) for name in _SETTINGS if name in says},
         commands=tuple(_commands(text)),
+        guards=tuple(visible(match[2]) for match in _GUARD.finditer(text)),
         digests={visible(path): digest for path, digest in digests.items()},
         packaged=tuple(re.findall(r"^rw-packaged=([0-9a-f]{64})$", text, re.MULTILINE)),
         triggers=tuple(
@@ -225,7 +233,7 @@ def read_standing(text: str) -> Standing | None:
 
 _SETTINGS = (
     "NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "WatchdogUSec", "RuntimeMaxUSec",
-    "CPUQuotaPerSecUSec", "MemoryMax", "SuccessExitStatus",
+    "CPUQuotaPerSecUSec", "MemoryMax", "SuccessExitStatus", "StartLimitIntervalUSec",
 )  # fmt: skip
 
 
@@ -236,6 +244,7 @@ def _user(says: Mapping[str, str]) -> str:
 
 
 _EXEC = re.compile(r"^ExecStart=\{ path=(\S+) ; argv\[\]=(.*?) ; ignore_errors=(yes|no)\b", re.MULTILINE)
+_GUARD = re.compile(r"^ExecStartPre=\{ path=(\S+) ; argv\[\]=(.*?) ; ignore_errors=no\b", re.MULTILINE)
 _IS_INTERPRETER = re.compile(_INTERPRETERS)
 
 
@@ -268,7 +277,11 @@ def weakened(now: Standing | None, before: Standing | None, *, throttled: bool =
     Args:
         throttled: limits on processor and memory that are new count as a fault, not as a question.
     """
-    if now is None or before is None or not before.commands:
+    if now is None or before is None:
+        return
+    if now.transient and not before.transient:
+        yield failed(f"{now.unit} is a transient unit now: it is gone at the next boot.")
+    if not before.commands:
         return
     yield from _identity(now, before)
     yield from _programs(now, before)
@@ -279,9 +292,9 @@ def weakened(now: Standing | None, before: Standing | None, *, throttled: bool =
 def _identity(now: Standing, before: Standing) -> Iterator[Finding]:
     if now.unit and before.unit and now.unit != before.unit:
         yield failed(f"{before.unit} is another name of {now.unit} now: another unit stands in its place.")
-    if now.transient and not before.transient:
-        yield failed(f"{now.unit} is a transient unit now: it is gone at the next boot.")
-    elif now.fragment.startswith("/run/") and before.fragment and not before.fragment.startswith("/run/"):
+    if now.transient:
+        return
+    if now.fragment.startswith("/run/") and before.fragment and not before.fragment.startswith("/run/"):
         yield failed(f"{now.unit} is set up in {now.fragment} now: it is gone at the next boot.")
     if before.type in _RUNNING_TYPES and now.type == "oneshot":
         yield failed(f"{now.unit} kept a process running before and is a one-off command now.")
@@ -316,6 +329,13 @@ def _programs(now: Standing, before: Standing) -> Iterator[Finding]:
 def _guards(now: Standing, before: Standing, throttled: bool) -> Iterator[Finding]:
     if before.restart not in ("", "no") and now.restart == "no":
         yield failed(f"{now.unit} was started again after a crash (Restart={before.restart}) and is not any more.")
+    if len(now.guards) < len(before.guards):
+        lost = next(guard for guard in before.guards if guard not in now.guards)
+        yield failed(f"{now.unit} checked `{lost[:100]}` before it started and does not any more.")
+    if (seconds(before.settings.get("StartLimitIntervalUSec")) or 0) > 0 and not seconds(
+        now.settings.get("StartLimitIntervalUSec", "1s")
+    ):
+        yield failed(f"The limit on how often {now.unit} may be started was taken away.")
     if before.user != "root" and now.user == "root":
         yield failed(f"{now.unit} ran as {before.user} before and runs as root now.")
     for name in ("NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp"):

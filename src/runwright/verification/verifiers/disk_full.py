@@ -10,7 +10,7 @@ from pydantic import Field
 
 from runwright.model.base import Record
 from runwright.model.incidents import DiskFull
-from runwright.verification.disks import Mount, mount_of, read_df, read_mountinfo
+from runwright.verification.disks import MOUNTS_PART, PASSING_MOUNTS, Mount, mount_of, read_df, read_mountinfo
 from runwright.verification.findings import Evidence, Finding, NoEvidence, failed, passed, unverifiable, weightiest
 from runwright.verification.protected import PathFact, protect_part, read_protected, survivors
 from runwright.verification.sections import Question, Section, Sections
@@ -26,7 +26,6 @@ from runwright.verification.writers import (
     read_writers,
 )
 
-MOUNTS_PART = "cat /proc/self/mountinfo"
 FSTAB_PART = "cat /etc/fstab 2>/dev/null; :"
 SPACE_PART = 'df -P -- "$mount" 2>&1'
 INODES_PART = 'df -iP -- "$mount" 2>&1'
@@ -37,8 +36,6 @@ _FULL_WITHIN = 60.0
 """Seconds: a disk that fills again within these is not healed."""
 _GROWTH_KB = 1024
 _CROWDED = 90
-_PASSING_MOUNTS = re.compile(r"/(proc|sys|dev|run|snap|var/lib/(docker|containers|kubelet|lxcfs|snapd))(/|$)")
-"""What logins and containers mount by themselves."""
 
 
 class OtherDisk(Record):
@@ -156,7 +153,7 @@ class DiskFullVerifier(Verifier[DiskFull, DiskFacts]):
             submounts={
                 visible(one.point): one.filesystem
                 for one in mounts
-                if one.point.startswith(found.point.rstrip("/") + "/") and not _PASSING_MOUNTS.match(one.point)
+                if one.point.startswith(found.point.rstrip("/") + "/") and not PASSING_MOUNTS.match(one.point)
             },
             top=_top(sections.get("top")),
         )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from runwright.model.base import Record
 from runwright.model.incidents import ServiceCrash
 from runwright.verification import standing
+from runwright.verification.disks import MOUNTS_PART, lasting_mounts
 from runwright.verification.findings import Evidence, Finding, NoEvidence, failed, passed, unverifiable, weightiest
 from runwright.verification.owners import LOCAL_NAMES, PORT_PART, PortOwner, read_port
 from runwright.verification.sections import Question, Section, Sections
@@ -65,6 +66,8 @@ class ServiceFacts(Record):
     life_seconds: float | None = None
     """How long the main process lived that ended last."""
     standing: Standing | None = None
+    mounts: tuple[str, ...] | None = None
+    """Where the host's own file systems are mounted; None where that was not told."""
     frozen: bool = False
     job: bool = False
     """A start or stop is queued that systemd has not begun."""
@@ -100,7 +103,7 @@ class ServiceCrashVerifier(Verifier[ServiceCrash, ServiceFacts]):
     facts = ServiceFacts
 
     def question(self, subject: ServiceCrash, *, baseline: bool = False) -> Question:
-        parts = [("unit", UNIT_PART)]
+        parts = [("unit", UNIT_PART), ("mounts", MOUNTS_PART)]
         parameters = {"unit": unit_name(subject.service), "rw_known": ""}
         port = _port(subject)
         if port is not None:
@@ -118,6 +121,8 @@ class ServiceCrashVerifier(Verifier[ServiceCrash, ServiceFacts]):
 
     def read(self, subject: ServiceCrash, sections: Sections) -> ServiceFacts:
         facts = _read_unit(unit_name(subject.service), need(sections, "unit", f"the unit {subject.service}"))
+        if "mounts" in sections and sections["mounts"].status == 0:
+            facts = facts.model_copy(update={"mounts": lasting_mounts(sections["mounts"].text)})
         port = _port(subject)
         if port is not None and "port" in sections:
             facts = facts.model_copy(update=dict(read_port(port, need(sections, "port", "its port"))))
@@ -152,6 +157,9 @@ class ServiceCrashVerifier(Verifier[ServiceCrash, ServiceFacts]):
                 f"by which {subject.service} could be seen to answer.",
                 evidence,
             )
+        if before is not None and before.mounts is not None and last.mounts is not None:
+            lost = [point for point in before.mounts if point not in last.mounts]
+            faults += [failed(f"A file system was mounted on {point} before and is not any more.") for point in lost]
         faults += _answers(subject, last, before)
         return weightiest(faults, evidence) or _passed(subject, last, before, evidence)
 
