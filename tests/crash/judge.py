@@ -10,7 +10,7 @@ from typing import Any
 from crash.houses import Book
 from crash.life import Seen
 
-ITS_OWN = 30.0
+ITS_OWN = 60.0
 """Seconds that the rest of a run may take once it is taken up; on a quiet machine it takes some three."""
 
 

@@ -26,7 +26,7 @@ from runwright.verification.verify import verify
 
 HEARTBEAT = 10.0
 """Seconds after a worker is back within which it has taken up every run that it finds: as long as a lease lasts."""
-PATIENCE = 60.0
+PATIENCE = 90.0
 UNSETTLED = (IncidentStatus.QUEUED, IncidentStatus.RUNNING)
 MARK = 160
 HOLD = 0.3

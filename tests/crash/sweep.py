@@ -39,7 +39,7 @@ from support.postgres_server import PostgresServer
 AT_LEAST = 20
 """Kills for each point and phase over the whole sweep."""
 RANDOM_SHARE = 0.2
-LIFE_SECONDS = 90.0
+LIFE_SECONDS = 200.0
 
 
 @dataclass
