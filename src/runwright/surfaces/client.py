@@ -41,6 +41,9 @@ _ERRORS: dict[str, type[errors.RunwrightError]] = {
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9._:-]+)+")
 
+MOST_IMPORTED = 950_000
+"""Bytes of hosts that one request holds: somewhat less than the server takes."""
+
 PROBLEM_PREFIX = "urn:runwright:problem:"
 """The `type` of a problem is this and the error's code."""
 
@@ -187,8 +190,16 @@ class RunwrightClient:
         return self._all(HostCheck, f"/api/hosts/{host_id}/checks")
 
     def import_hosts(self, form: ImportedHosts) -> HostImport:
-        """Register many hosts, all or none."""
-        return self._record(HostImport, "POST", "/api/hosts/import", form)
+        """Register many hosts, all or none. Raises InvalidInput where they are too many for one request."""
+        body = form.model_dump(mode="json", exclude_defaults=True)
+        for host, given in zip(form.hosts, body.get("hosts", ()), strict=True):
+            given["connection"]["kind"] = host.connection.kind  # a default too, and what tells kinds apart
+        if len(json.dumps(body)) > MOST_IMPORTED:
+            raise errors.InvalidInput(
+                f"Found {len(form.hosts)} hosts, too many for one request.",
+                next_step="Import them in parts: `--limit GROUP` takes some, `--limit '!GROUP'` leaves some out.",
+            )
+        return self._record(HostImport, "POST", "/api/hosts/import", {"hosts": [], **body})
 
     # -- incidents and executions
 

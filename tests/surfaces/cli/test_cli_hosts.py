@@ -169,6 +169,12 @@ async def test_files_are_imported_whole_or_not_at_all(house: House, run: Run, tm
     assert "--update" in again.out
     updated = await run("host", "import", file, "--label", "site=b", "--update", "--json")
     assert [item["fields"] for item in updated.data["changed"]] == [["labels"]] * 2
+    file.write_text("[many]\nm[1:1500]\n[few]\nf\n")
+    assert len((await run("host", "import", file, "--dry-run", "--json")).data["new"]) == 1501
+    long = " ".join(f"--label l{number}={'x' * 240}" for number in range(4)).split()
+    too_many = await run("host", "import", file, "--dry-run", *long)
+    assert (too_many.status, "--limit" in too_many.err) == (3, True)
+    assert (await run("host", "import", file, "--limit", "few", *long, "--json")).data["new"] == ["f"]
     file.write_text("web-9\n[nonsense\n")
     refused = await run("host", "import", file, "--format", "ansible", "--json")
     assert refused.status == 3
