@@ -25,10 +25,14 @@ class Recorder:
         self.changed = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.away = 0
 
     async def run(self, execution_id: str) -> None:
         host = execution_id.split("-")[0]
         self._note("run", execution_id)
+        if self.away:
+            self.away -= 1
+            raise StorageUnavailable("the database is away")
         self.active[host] += 1
         self.most_at_once[host] = max(self.most_at_once[host], self.active[host])
         await self.gate.wait()
@@ -160,6 +164,29 @@ async def test_a_broken_handler_holds_nobody_up_and_is_logged(
         await recorder.wait_for(2)
     assert recorder.calls == [("run", "h1-broken"), ("run", "h1-next")]
     assert "execution h1-broken failed unexpectedly" in caplog.text
+
+
+async def test_what_broke_off_unclaimed_is_queued_again_under_the_same_take(
+    queue: DurableQueue, start: Start, recorder: Recorder
+) -> None:
+    await start()
+    for count in (1, 2, 3):
+        # each of them breaks off before the next one is queued: they are one host's
+        await queue.enqueue_execution("h1-broken", host_id="h1", priority=1)
+        await queue.enqueue_execution(f"h1-after{count}", host_id="h1", priority=4)
+        await recorder.wait_for(2 * count)
+    assert recorder.calls.count(("run", "h1-broken")) == 3
+
+
+async def test_work_waits_for_a_database_that_is_away_and_goes_on(
+    queue: DurableQueue, start: Start, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder.away = 2
+    await start()
+    await queue.enqueue_execution("h1-a", host_id="h1", priority=1)
+    await recorder.wait_for(3)
+    assert recorder.calls == [("run", "h1-a")] * 3
+    assert "goes on when its database does" in caplog.text
 
 
 async def test_the_loop_still_has_threads_when_the_worker_has_stopped(start: Start) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dbos import DBOSClient, EnqueueOptions
+from dbos import DBOSClient, EnqueueOptions, WorkflowHandleAsync
 from sqlalchemy.exc import OperationalError
 
 from runwright.adapters.durable.system import (
@@ -20,6 +20,11 @@ from runwright.adapters.durable.system import (
 from runwright.adapters.durable.worker import CHECK_HOST, LEARN, MAKE_PLAN, RUN_EXECUTION, TEST_SUBJECT
 from runwright.model.errors import StorageUnavailable
 
+BROKEN_OFF = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+"""Statuses of workflows that ended without doing what they were for."""
+AGAIN = 100
+"""How often work that broke off unclaimed is queued again."""
+
 
 class DurableQueue:
     """Implements the `WorkQueue` port. The id of the work is the id of its workflow, so twice is once."""
@@ -30,7 +35,11 @@ class DurableQueue:
         self._opening = asyncio.Lock()
 
     async def enqueue_execution(self, execution_id: str, *, host_id: str, priority: int, take: int = 0) -> None:
-        """One at a time per host over all workers; lower priority number first, then first come."""
+        """One at a time per host over all workers; lower priority number first, then first come.
+
+        Work that broke off before its execution was claimed has the same `take` when it is queued again; it gets an
+        id of its own then, for an ended workflow is never started again.
+        """
         options = EnqueueOptions(
             workflow_name=RUN_EXECUTION,
             queue_name=EXECUTIONS,
@@ -38,7 +47,10 @@ class DurableQueue:
             queue_partition_key=host_id,
             priority=priority,
         )
-        await self._enqueue(options, execution_id)
+        for again in range(1, AGAIN + 1):
+            if await self._enqueue(options, execution_id) not in BROKEN_OFF:
+                return
+            options["workflow_id"] = f"execution:{execution_id}:{take}.{again}"
 
     async def enqueue_plan(self, plan_id: str, *, host_id: str, priority: int) -> None:
         """Among the runs of the host: what a run leaves behind is what a plan must see."""
@@ -71,11 +83,13 @@ class DurableQueue:
         if opened is not None:
             await asyncio.to_thread(opened.destroy)
 
-    async def _enqueue(self, options: EnqueueOptions, *ids: str) -> None:
+    async def _enqueue(self, options: EnqueueOptions, *ids: str) -> str:
+        """Queue it, unless its workflow is known; the workflow's status."""
         options["app_version"] = APPLICATION_VERSION
         try:
             opened = await self._open()
-            await opened.enqueue_async(options, *ids)
+            handle: WorkflowHandleAsync[None] = await opened.enqueue_async(options, *ids)
+            return str((await handle.get_status()).status)
         except OperationalError as error:
             raise StorageUnavailable(
                 f"The queue's database did not answer: {error.orig}",
