@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 from execution.approved_world import open_world
 from runwright.adapters.clock import SystemClock
-from runwright.execution.kill_points import ENVIRONMENT, install_from
+from runwright.execution.kill_points import install_from
 
 HURRY = 0.02
 
@@ -23,8 +22,7 @@ class HurriedClock(SystemClock):
 def work(directory: str, url: str | None, execution_id: str, kill_at: str | None) -> None:
     """In a process of its own: run the execution, or die at a kill point on the way."""
     if kill_at is not None:
-        os.environ[ENVIRONMENT] = kill_at
-        install_from(os.environ[ENVIRONMENT])
+        install_from(kill_at)
     asyncio.run(_run(Path(directory), url, execution_id))
 
 

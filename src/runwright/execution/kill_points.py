@@ -10,9 +10,6 @@ import signal
 from collections.abc import Callable
 from enum import StrEnum
 
-ENVIRONMENT = "RUNWRIGHT_KILL_AT"
-"""Read by the crash tests' own worker, never by the product."""
-
 
 class KillPoint(StrEnum):
     """In the order in which a report, then a run, then a step, then what follows a run passes them."""
