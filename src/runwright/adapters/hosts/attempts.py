@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,9 +41,16 @@ def answered(nonce: str, data: bytes) -> Answer | None:
 
 
 def parse_stop(answer: Answer) -> StopReport:
+    """Raises ValueError for an answer that no supervisor gives."""
     method, ended, survivors = answer.words
-    pids = () if survivors == "-" else tuple(int(pid) for pid in survivors.split(","))
-    return StopReport(ended=int(ended), survivors=pids, method=method)
+    pids = () if survivors == "-" else tuple(_number(pid) for pid in survivors.split(","))
+    return StopReport(ended=_number(ended), survivors=pids, method=method)
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,12}", text):
+        raise ValueError(f"found {text[:20]!r} for a number")
+    return int(text)
 
 
 def parse_status(
@@ -52,14 +60,15 @@ def parse_status(
 ) -> AttemptStatus:
     """Decode `status.sh`. `resolve` gives the values to mask, by the names stored beside the attempt.
 
-    A running attempt carries what it has put out so far.
+    A running attempt carries what it has put out so far. Raises ValueError, OverflowError or OSError for an answer
+    that no supervisor gives.
     """
     if answer.words == ["U"]:
         return AttemptStatus(state=AttemptState.UNKNOWN)
     if answer.words == ["N"]:
         return AttemptStatus(state=AttemptState.BURIED)
     state, code, started, ended, *sizes, mark = answer.words
-    out, err, names = (int(size) for size in sizes)
+    out, err, names = (_number(size) for size in sizes)
     references = _references(answer.rest[:names].decode("utf-8", "replace"))
     known = resolve(references)
     end = mark.encode()
@@ -67,11 +76,11 @@ def parse_status(
     stderr = mask(_before(end, answer.rest[names + out : names + out + err]), known)
     outcome = AttemptRecord(
         attempt=1,
-        exit_code=None if code == "-" or state != "F" else int(code),
+        exit_code=None if code == "-" or state != "F" else _number(code),
         stdout=stdout.decode("utf-8", "replace"),
         stderr=stderr.decode("utf-8", "replace") + NOTES.get(state, ""),
-        started_at=datetime.fromtimestamp(int(started), UTC),
-        ended_at=None if ended == "-" else datetime.fromtimestamp(int(ended), UTC),
+        started_at=datetime.fromtimestamp(_number(started), UTC),
+        ended_at=None if ended == "-" else datetime.fromtimestamp(_number(ended), UTC),
         adopted=True,
     )
     return AttemptStatus(state=AttemptState.RUNNING if state == "R" else AttemptState.FINISHED, outcome=outcome)

@@ -47,6 +47,7 @@ class LocalConnector:
             base=self._base,
             secrets=self._secrets,
             clock=self._clock,
+            client_id=host.client_id,
         )
         now = self._clock.monotonic()
         await session.prepare(self._place if now - self._found < PLACE_SECONDS else None)

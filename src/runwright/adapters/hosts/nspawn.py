@@ -69,6 +69,7 @@ class NspawnConnector:
             NspawnTransport(host.connection.machine),
             secrets=self._secrets,
             clock=self._clock,
+            client_id=host.client_id,
         )
         await session.prepare()
         yield session

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets as randomness
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runwright.adapters.clock import SystemClock
@@ -38,6 +38,8 @@ NO_PLACE = "the attempt's file"
 BLOCK = 512
 CANNOT_RUN = 126
 """Exit status of a round trip that could not become root, as of a program that cannot be run."""
+MOST_ANSWERED = 16 * 1024 * 1024
+"""Bytes of an answer; the kept output of an attempt is the longest, and a part of this."""
 MOST_FORGOTTEN = 200
 """Attempts whose files one request removes; their names are arguments of one `rm`."""
 KEPT_DAYS = 7
@@ -65,8 +67,13 @@ class ShellSession:
         secrets: SecretSource | None = None,
         clock: Clock | None = None,
         become_password: SecretRef | None = None,
+        client_id: str | None = None,
     ) -> None:
-        """`become_password`: of this session's user, for a sudo that asks for one; without it sudo must not ask."""
+        """`become_password`: of this session's user, for a sudo that asks for one; without it sudo must not ask.
+
+        `client_id`: whose host this is. The host names the secrets of an attempt that is adopted, and is believed
+        about this client's alone: by what is masked it would learn another's.
+        """
         self._identity = identity
         self._transport = transport
         self._base = base
@@ -74,6 +81,7 @@ class ShellSession:
         self._clock: Clock = clock or SystemClock()
         self._place: Place | None = None
         self._borrowed = False
+        self._client_id = client_id
         self._become_password = become_password
         self._may_become = False
         self._hidden: tuple[SecretRef, ...] = () if become_password is None else (become_password,)
@@ -108,8 +116,9 @@ class ShellSession:
             raise HostUnreachable(
                 f"The supervisor cannot work on {self._identity.host_id}: {answer.line.removeprefix('E ')}."
             )
-        uid, cgroup, base = answer.line.split(" ", 2)
-        self._place = Place(base=base, cgroup="" if cgroup == "-" else cgroup, uid=int(uid))
+        with self._understanding():
+            uid, cgroup, base = answer.line.split(" ", 2)
+            self._place = Place(base=base, cgroup="" if cgroup == "-" else cgroup, uid=int(uid))
 
     async def run_attempt(
         self, attempt_id: str, command: Command, on_output: OutputSink | None = None
@@ -190,9 +199,10 @@ class ShellSession:
     async def _stop(self, attempt_id: str, *, bury: str) -> StopReport:
         """`bury`: an attempt that has not begun never will."""
         place = self._ready()
-        report = parse_stop(
-            await self._ask("stop", id=check_attempt_id(attempt_id), base=place.base, bury=bury, also="")
-        )
+        uid = str(place.uid)
+        answer = await self._ask("stop", id=check_attempt_id(attempt_id), base=place.base, uid=uid, bury=bury, also="")
+        with self._understanding():
+            report = parse_stop(answer)
         if not report.survivors or place.uid == 0:
             return report
         # what runs as another user is out of this user's reach: once more, through sudo where it is allowed
@@ -201,8 +211,11 @@ class ShellSession:
             password = self._sudo_password()
             argv = WITHOUT_PASSWORD if password is None else WITH_PASSWORD
             first = b"" if password is None else lead(password)
-            answer = await self._ask("stop", argv=argv, first=first, id=attempt_id, base=place.base, bury="", also=left)
-            again = parse_stop(answer)
+            answer = await self._ask(
+                "stop", argv=argv, first=first, id=attempt_id, base=place.base, uid=uid, bury="", also=left
+            )
+            with self._understanding():
+                again = parse_stop(answer)
         except (HostUnreachable, NotFound, Refused):
             return report
         return again.model_copy(update={"ended": report.ended + again.ended})
@@ -249,7 +262,7 @@ class ShellSession:
                 await self._drain(channel, streams)
         except (TimeoutError, asyncio.CancelledError) as problem:
             channel.kill()
-            await undisturbed(self._ask("stop", id=marker, base="", bury="", also=""))
+            await undisturbed(self._ask("stop", id=marker, base="", uid="", bury="", also=""))
             if isinstance(problem, asyncio.CancelledError):
                 raise
             timed_out = True
@@ -376,12 +389,23 @@ class ShellSession:
         )
         if answer.words[:1] == ["E"]:
             raise self._lost(answer.line.removeprefix("E "))
-        status = parse_status(answer, lambda refs: known if known is not None else self._resolve_names(refs), mask)
+        with self._understanding():
+            status = parse_status(answer, lambda refs: known if known is not None else self._resolve_names(refs), mask)
         if status.state is AttemptState.RUNNING and known is None:
             return status.model_copy(update={"outcome": None})
         return status
 
+    @contextlib.contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Raises HostUnreachable where the host answers what no supervisor does."""
+        try:
+            yield
+        except (ValueError, OverflowError, OSError) as problem:
+            raise self._lost(f"an answer that makes no sense: {str(problem)[:100]}") from problem
+
     def _resolve_names(self, references: Mapping[str, SecretRef]) -> dict[str, str]:
+        if self._client_id is not None:
+            references = {name: ref for name, ref in references.items() if ref.client_id == self._client_id}
         named = {references[name].name: value for name, value in self._resolve(references).items()}
         return self._hidden_values() | named
 
@@ -403,6 +427,9 @@ class ShellSession:
             async with asyncio.timeout(ANSWER_SECONDS + patience):
                 while (chunk := await channel.read()) is not None:
                     received[chunk[0]] += chunk[1]
+                    if sum(len(each) for each in received.values()) > MOST_ANSWERED:
+                        channel.kill()
+                        raise self._lost("an answer without end")
         except TimeoutError as problem:
             channel.kill()
             raise self._lost(f"no answer within {ANSWER_SECONDS + patience:.0f} s") from problem

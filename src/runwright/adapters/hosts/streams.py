@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from runwright.adapters.hosts.output import HeadTail, Marked, Masker
@@ -10,6 +11,8 @@ from runwright.model.ports.hosts import OutputSink
 STARTED = "S"
 KNOWN = "K"
 REFUSED = "E"
+LONGEST_WORD = 64 * 1024
+"""Bytes of a line of the supervisor's own; a host that says more is no longer listened to."""
 
 
 class Streams:
@@ -26,6 +29,8 @@ class Streams:
         self.reason = ""
         self.code: int | None = None
         """The exit code, once it was said."""
+        self.endless = False
+        """The host spoke as the supervisor and came to no end."""
         self.looked = ""
         """What the look saw, before and after."""
         self._nonce = nonce.encode()
@@ -34,6 +39,8 @@ class Streams:
         self._masker = {name: Masker(secrets) for name in self.kept}
 
     async def feed(self, name: str, data: bytes) -> None:
+        if self._marked[name].found and (name == "stdout" or self.code is not None):
+            return  # nothing is said after the last word, however much more is sent
         await self._pass(name, self._masker[name].feed(self._marked[name].feed(data)))
         if name == "stderr" and self._marked["stderr"].found:
             await self._word()
@@ -42,9 +49,10 @@ class Streams:
         """Take the line behind the mark, once it is whole; what follows a greeting is output again."""
         line, newline, rest = self._marked["stderr"].after.partition(b"\n")
         if not newline or self.code is not None:
+            self.endless = self.endless or (self.code is None and len(line) > LONGEST_WORD)
             return
         word, _, reason = line.decode("utf-8", "replace").strip().partition(" ")
-        if word.isdigit():
+        if re.fullmatch("[0-9]{1,3}", word):
             self.code, self.looked = int(word), reason
             return
         self.greeting, self.reason = word, reason
@@ -71,4 +79,4 @@ class Streams:
     @property
     def over(self) -> bool:
         """Nothing more is to be expected."""
-        return self.complete or self.greeting in (KNOWN, REFUSED)
+        return self.complete or self.endless or self.greeting in (KNOWN, REFUSED)

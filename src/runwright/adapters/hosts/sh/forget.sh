@@ -3,8 +3,11 @@
 # stalled on its way starts it.
 read -r now </proc/sys/kernel/random/boot_id
 over= groups= running=
+# Names are looked up in the directory that is entered here, and not by its path again: in /tmp that may be another's
+# by then, or a link of another user that leads elsewhere every time.
+cd -P -- "$base" 2>/dev/null && [ -O . ] && [ "${PWD##*/}" = "${base##*/}" ] || ids=
 for id in $ids; do
-  d=$base/$id code= boot= pid= start= own= stat=
+  d=$id code= boot= pid= start= own= stat=
   [ -e "$d.claim" ] || continue
   { read -r code <"$d.exit"; } 2>/dev/null
   [ "$code" != - ] || continue
@@ -22,6 +25,6 @@ for id in $ids; do
 done
 # a cgroup in which a daemon lives on cannot be removed, and must not be
 [ -z "$groups" ] || rmdir $groups 2>/dev/null
-[ -z "$over" ] || { cd -- "$base" && rm -f -- $over; }
+[ -z "$over" ] || rm -f -- $over
 printf '%s ok%s\n' "$nonce" "$running"
 exit 0

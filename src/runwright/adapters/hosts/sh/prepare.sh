@@ -3,7 +3,7 @@
 # Answers one line: "<nonce> <uid> <cgroup or -> <base>" or "<nonce> E <why>".
 umask 077
 fail() { printf '%s E %s\n' "$nonce" "$1"; exit 0; }
-uid=
+base=${base%/} uid=
 while read -r key _ one _; do [ "$key" != Uid: ] || { uid=$one; break; }; done </proc/$$/status
 [ -n "$uid" ] || uid=$(id -u)
 if [ -z "$base" ]; then
@@ -24,11 +24,13 @@ fi
 [ ! -L "$base" ] || fail "$base is a symbolic link; remove it"
 [ -d "$base" ] || fail "$base could not be made"
 [ -O "$base" ] || fail "$base belongs to somebody else; remove it or name another base directory"
-chmod 0700 "$base" && [ -w "$base" ] || fail "$base cannot be written"
+cd -P -- "$base" 2>/dev/null || { chmod 0700 "$base" && cd -P -- "$base"; } 2>/dev/null || fail "$base cannot be written"
+[ -O . ] && [ "${PWD##*/}" = "${base##*/}" ] || fail "$base belongs to somebody else; remove it"
+chmod 0700 . && [ -w . ] || fail "$base cannot be written"
 # Swept: what was given up before it began, after a day, lest a stalled request starts it; what is over, or has no
 # supervisor any more, after the days given.
 read -r now </proc/sys/kernel/random/boot_id
-find "$base" -maxdepth 1 -name '*.claim' -mtime +0 2>/dev/null | while read -r old; do
+find . -maxdepth 1 -name '*.claim' -mtime +0 2>/dev/null | while read -r old; do
   d=${old%.claim} code= boot= pid= start= own= stat=
   { read -r code <"$d.exit"; } 2>/dev/null
   if [ "$code" != - ]; then

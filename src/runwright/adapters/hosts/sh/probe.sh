@@ -2,7 +2,8 @@
 # Its output, then the nonce on standard output and "<nonce> <exit code>" on standard error.
 trap '' PIPE
 case $become in
-  '') (trap - PIPE; eval "$step") ;;
+  # what the text does not declare is not there: it sees neither the mark nor any other name of this program
+  '') (trap - PIPE; eval "unset nonce become sudo_sh lead step; $step") ;;
   password) printf '%s' "$lead" "$step" | (trap - PIPE; exec sudo -S -p '' -- /bin/sh -c "$sudo_sh") ;;
   *) printf '%s' "$step" | (trap - PIPE; exec sudo -n -- /bin/sh) ;;
 esac

@@ -11,14 +11,18 @@
 umask 077
 trap '' HUP PIPE XFSZ
 fail() { printf '%s E %s\n' "$nonce" "$1" >&2; exit 0; }
-d=$base/$id
+# Names are looked up in the directory that is entered here, and not by its path again: in /tmp that may be another's
+# by then, or a link of another user that leads elsewhere every time.
+cd -P -- "$base" 2>/dev/null || fail "the attempt's file $base/$id.claim could not be made"
+[ -O . ] && [ "${PWD##*/}" = "${base##*/}" ] || fail "$base belongs to somebody else; remove it"
+d=$id
 set -C # with noclobber the redirection is O_EXCL: whoever creates the file owns the id
 if { true >"$d.claim"; } 2>/dev/null; then :
 elif [ -e "$d.claim" ]; then
   printf '%s K\n' "$nonce" >&2
   exit 0
 else
-  fail "the attempt's file $d.claim could not be made"
+  fail "the attempt's file $base/$d.claim could not be made"
 fi
 own= making=
 if [ -n "$cgroup" ]; then
@@ -46,7 +50,6 @@ else
   rm -f -- "$d.o" "$d.e" "$d.s"
 fi
 printf '%s S\n' "$nonce" >&2
-cd /
 (
   trap - HUP PIPE XFSZ
   export RUNWRIGHT_ATTEMPT="$id"

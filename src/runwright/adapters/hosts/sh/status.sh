@@ -4,7 +4,13 @@
 # "<nonce> <R|F|L|B> <code or -> <started> <ended or -> <out bytes> <err bytes> <secret bytes> <mark or ->"
 # in seconds since 1970, then the secrets' names, the output and the error output, each up to the mark, if it is
 # there. L: ended without a recorded outcome. B: the host restarted in between.
-d=$base/$id
+# Names are looked up in the directory that is entered here, and not by its path again: in /tmp that may be another's
+# by then, or a link of another user that leads elsewhere every time.
+d=/nonexistent/$id
+if cd -P -- "$base" 2>/dev/null; then
+  [ -O . ] && [ "${PWD##*/}" = "${base##*/}" ] || { printf '%s E %s belongs to somebody else\n' "$nonce" "$base"; exit 0; }
+  d=$id
+fi
 if [ ! -e "$d.claim" ] && [ -z "$bury" ]; then
   printf '%s U\n' "$nonce"
   exit 0
@@ -19,7 +25,7 @@ if [ ! -e "$d.claim" ]; then
     exit 0
   fi
   set +C
-  [ -e "$d.claim" ] || { printf '%s E %s could not be made\n' "$nonce" "$d.claim"; exit 0; }
+  [ -e "$d.claim" ] || { printf '%s E %s could not be made\n' "$nonce" "$base/$id.claim"; exit 0; }
 fi
 # Claimed for a second, and nobody said who supervises it: over. To bury it, its meta file is taken as well: a
 # supervisor that was only slow finds it taken and starts nothing.

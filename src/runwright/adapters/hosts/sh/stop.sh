@@ -1,8 +1,17 @@
 # Ends the process tree of an attempt. Handed in: id, base (may be empty for an unsupervised round trip), nonce,
-# bury (not empty: if the attempt has not begun, see to it that it never does), also (further pids to end).
+# bury (not empty: if the attempt has not begun, see to it that it never does), also (further pids to end), uid (of the
+# directory's owner: this may run as root).
 # Answers "<nonce> <method> <ended> <survivors, comma separated, or ->".
 boot= pid=0 start= own=
-d=$base/$id
+# Names are looked up in the directory that is entered here, and not by its path again: in /tmp that may be another's
+# by then, or a link of another user that leads elsewhere every time.
+if [ -n "$base" ]; then
+  d=/nonexistent/$id
+  if cd -P -- "$base" 2>/dev/null && [ "${PWD##*/}" = "${base##*/}" ]; then
+    # what another user wrote there names processes to end: never believed
+    if [ -O . ] || [ "$(stat -c %u . 2>/dev/null)" = "$uid" ]; then d=$id; fi
+  fi
+fi
 if [ -n "$base" ] && [ -n "$bury" ]; then
   umask 077
   set -C

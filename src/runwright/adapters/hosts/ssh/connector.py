@@ -72,6 +72,7 @@ class SshConnector:
                 secrets=self._secrets,
                 clock=self._clock,
                 become_password=host.connection.become_password,
+                client_id=host.client_id,
             )
             await session.prepare()
             yield session
