@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from runwright.model.errors import Unavailable
 from runwright.model.executions import ExecutionStatus
 from runwright.model.incidents import IncidentStatus
+from runwright.surfaces.server import WorkerProcess
+from runwright.surfaces.settings import Settings
 from support.server import Server, approve_runbook, finished, first_admin, report
 
 RUNBOOK = """\
@@ -116,6 +122,32 @@ def test_the_worker_is_started_again_when_it_dies(server: Server, tmp_path: Path
     assert log.read_text().split() == ["first", "slow-begun", "slow-done", "last"]
     assert [step.status.value for step in result.steps] == ["ok", "ok", "ok"]
     assert server.workers() != [worker]
+
+
+class Failing(WorkerProcess):
+    """Cannot be started a few times: its database is away."""
+
+    starts = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+        if self.starts in (2, 3):
+            self._process = None
+            raise Unavailable("The worker process did not start.")
+        self._process = await asyncio.create_subprocess_exec("sh", "-c", "exec sleep 600" if self.starts > 3 else ":")
+
+
+async def test_a_worker_that_does_not_start_again_is_tried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runwright.surfaces.server.FIRST_DELAY", 0.01)
+    worker, stop = Failing(Settings(data_dir=tmp_path)), asyncio.Event()
+    await worker.start()
+    supervising = asyncio.ensure_future(worker.supervise(stop))
+    async with asyncio.timeout(20):
+        while worker.starts < 4:
+            await asyncio.sleep(0.01)
+    stop.set()
+    await supervising
+    assert worker.starts == 4
 
 
 def test_the_worker_holds_no_approval_key(server: Server) -> None:
