@@ -67,6 +67,8 @@ def _faults(tree: Tree, plain: frozenset[str]) -> Iterator[str]:
             yield f"it uses {kind}, which is not known to only read"
         if node.get("Background") or node.get("Coprocess"):
             yield "it leaves a process behind"
+        if (kind == "Subshell" and tree.text(node).startswith("((")) or (node.get("Parts") and "$[" in tree.text(node)):
+            yield "it has what bash takes for a calculation"
         if kind == "CallExpr":
             yield from _call(tree, node, plain)
         elif kind == "ArithmExp":
