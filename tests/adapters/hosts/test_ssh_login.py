@@ -203,13 +203,19 @@ async def test_what_is_in_the_way_is_said(
     assert asyncio.get_running_loop().time() - begun < 8  # no time limit was waited for
 
 
-async def test_a_key_locked_by_ssh_keygen_says_what_it_needs(lab: SshMachine, tmp_path: Path) -> None:
-    """OpenSSH's own locked format can be read only with a further package; with it, the login just works."""
+async def test_a_key_locked_by_ssh_keygen_gets_in_with_its_passphrase_alone(lab: SshMachine, tmp_path: Path) -> None:
+    """OpenSSH's own locked format, which is what ssh-keygen writes unless told otherwise."""
     file = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", PASSPHRASE, "-f", str(file)], check=True)
-    ssh = SshConnector(secrets=LabSecrets(locked=file.read_text()))
-    problem = await refused(ssh, lab.host(credential=secret("locked"), passphrase=secret("passphrase")))
-    assert "needs the Python package bcrypt" in problem.found or "refused user root with the key" in problem.found
+    file.touch(0o600)
+    file.write_text(user_keys()["plain"].export_private_key().decode())
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", PASSPHRASE, "-f", str(file)], check=True)
+    ssh = SshConnector(secrets=LabSecrets(locked=file.read_text(), wrong=WRONG))
+    right = {"credential": secret("locked"), "passphrase": secret("passphrase")}
+    assert await who(ssh, lab.host(**right)) == "root"
+    wrong = await refused(ssh, lab.host(**right | {"passphrase": secret("wrong")}))
+    assert "does not unlock the private key locked" in wrong.found
+    unnamed = await refused(ssh, lab.host(credential=secret("locked")))
+    assert "locked with a passphrase, and none" in unnamed.found
     await ssh.close()
 
 
