@@ -22,36 +22,37 @@ from runwright.execution.kill_points import KillPoint, reached
 from runwright.execution.questions import answer_open, expire_due, waited_for, withdraw
 from runwright.execution.service import ExecutionService
 from runwright.incidents.ending import end
-from runwright.incidents.intake import accept
+from runwright.incidents.intake import accept, find_host
 from runwright.incidents.recurrence import too_often
 from runwright.incidents.routing import NoRoute, choose
-from runwright.learning.service import Case, Failure, Learned, LearningService, failure_mark, persist
+from runwright.incidents.settling import escalate, settle
+from runwright.learning.cases import gather_case, note_learned
+from runwright.learning.service import Failure, Learned, LearningService, persist
 from runwright.model.audit import AuditEvent
 from runwright.model.clients import scope_client
 from runwright.model.edges import INCIDENT_EDGES, check_edge
-from runwright.model.errors import Conflict, InvalidInput, NoMachine
+from runwright.model.errors import Conflict, NoMachine
 from runwright.model.executions import OWN_ORIGIN, Event, EventKind, Execution, ExecutionResult, ExecutionStatus
 from runwright.model.external import ExternalExecution, ExternalLearning
 from runwright.model.hosts import Host, PolicyMode
 from runwright.model.ids import is_external
 from runwright.model.incidents import (
-    Escalation,
     EscalationReason,
     Incident,
     IncidentBrief,
     IncidentStatus,
     NewIncident,
 )
-from runwright.model.lab import Trial, TrialReport
+from runwright.model.lab import TrialReport
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.durable import WorkQueue
 from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from runwright.model.ports.trials import TrialRunner
 from runwright.model.principals import ENGINE, Principal, PrincipalKind
-from runwright.model.reviews import TestEvidence
 from runwright.model.versions import RunbookVersion
 from runwright.review.importing import import_version, known_version
-from runwright.review.queue import attach_evidence, submit
+from runwright.review.queue import submit
+from runwright.review.trials import attach_trials
 from runwright.runbooks.load import load_runbook
 
 log = logging.getLogger(__name__)
@@ -61,14 +62,6 @@ LEARN_FROM = frozenset({ExecutionStatus.FAILURE, ExecutionStatus.TIMED_OUT})
 
 NO_TEXT = "The text of the runbook did not come along, or is no runbook of this language: there is nothing to edit."
 """Why a run of another executor may only be explained."""
-
-_ESCALATE: dict[ExecutionStatus, EscalationReason] = {
-    ExecutionStatus.PARTIAL: EscalationReason.UNVERIFIABLE,
-    ExecutionStatus.FAILURE: EscalationReason.RUN_FAILED,
-    ExecutionStatus.TIMED_OUT: EscalationReason.RUN_FAILED,
-    ExecutionStatus.CANCELLED: EscalationReason.ASKED,
-    ExecutionStatus.INTERRUPTED: EscalationReason.INTERRUPTED,
-}
 
 
 @dataclass(frozen=True)
@@ -174,7 +167,7 @@ class Dispatcher:
             if question is not None and known is not None:
                 await self._audit(tx, execution.client_id, principal.id, "execution.cancel", execution.id)
                 done, ended = await withdraw(tx, execution, question, known, principal.id, self.clock.now())
-                await self._settle(tx, ended)
+                await settle(tx, ended, self.clock)
                 return done
             asked = execution.model_copy(update={"cancel_requested_at": self.clock.now()})
             await tx.executions.replace(execution, asked)
@@ -269,25 +262,11 @@ class Dispatcher:
         self, tx: Transaction, incident: Incident, host: Host, principal: Principal, *, asked: bool
     ) -> tuple[Incident, Execution | None]:
         """Route, and either create the run or escalate. `asked`: a person wants it, whatever the policy `ask`."""
-        if host.policy.mode is PolicyMode.NEVER:
-            return await self._escalate(
-                tx, incident, EscalationReason.POLICY, f"The policy of host {host.hostname} is never to run anything."
-            ), None
-        if host.policy.mode is PolicyMode.ASK and not asked:
-            return await self._escalate(
-                tx,
-                incident,
-                EscalationReason.POLICY,
-                f"The policy of host {host.hostname} is to ask: start it with `runwright incident run {incident.id}`.",
-            ), None
-        if not asked and await too_often(tx, incident):
-            return await self._escalate(
-                tx, incident, EscalationReason.INEFFECTIVE, "Three runs for the same incident did not end it."
-            ), None
         try:
+            await self._may_run(tx, incident, host, asked=asked)
             route = await choose(tx, incident)
         except NoRoute as missing:
-            return await self._escalate(tx, incident, missing.reason, str(missing)), None
+            return await escalate(tx, incident, missing.reason, str(missing), clock=self.clock), None
         execution = Execution(
             id=self.clock.new_id("exe"),
             client_id=incident.client_id,
@@ -310,45 +289,19 @@ class Dispatcher:
         )
         return queued, execution
 
-    async def _escalate(
-        self, tx: Transaction, incident: Incident, reason: EscalationReason, note: str, execution_id: str | None = None
-    ) -> Incident:
-        """Hand the incident to a person."""
-        now = incident
-        if incident.status is not IncidentStatus.ESCALATED:
-            check_edge(INCIDENT_EDGES, incident.status, IncidentStatus.ESCALATED)
-            now = incident.model_copy(update={"status": IncidentStatus.ESCALATED})
-            await tx.incidents.replace(incident, now)
-        escalation = Escalation(
-            id=self.clock.new_id("esc"),
-            client_id=incident.client_id,
-            incident_id=incident.id,
-            execution_id=execution_id,
-            reason=reason,
-            note=note,
-            created_at=self.clock.now(),
-        )
-        await tx.escalations.add(escalation)
-        await self._audit(tx, incident.client_id, ENGINE.id, "incident.escalate", incident.id, reason=reason.value)
-        return now
-
-    async def _settle(self, tx: Transaction, result: ExecutionResult) -> None:
-        """What the verdict means for the incident."""
-        incident = await tx.incidents.get(result.incident.id, client=result.client_id)
-        if incident.status is not IncidentStatus.RUNNING:
-            return
-        if result.status is ExecutionStatus.SUCCESS:
-            resolved = incident.model_copy(
-                update={
-                    "status": IncidentStatus.RESOLVED,
-                    "resolved_at": self.clock.now(),
-                    "resolved_by": result.execution_id,
-                }
+    async def _may_run(self, tx: Transaction, incident: Incident, host: Host, *, asked: bool) -> None:
+        """Raises NoRoute where the host's policy or what was tried before wants a person first."""
+        if host.policy.mode is PolicyMode.NEVER:
+            raise NoRoute(
+                f"The policy of host {host.hostname} is never to run anything.", reason=EscalationReason.POLICY
             )
-            await tx.incidents.replace(incident, resolved)
-            await self._audit(tx, incident.client_id, ENGINE.id, "incident.resolve", incident.id)
-        else:
-            await self._escalate(tx, incident, _ESCALATE[result.status], _why(result), execution_id=result.execution_id)
+        if host.policy.mode is PolicyMode.ASK and not asked:
+            raise NoRoute(
+                f"The policy of host {host.hostname} is to ask: start it with `runwright incident run {incident.id}`.",
+                reason=EscalationReason.POLICY,
+            )
+        if not asked and await too_often(tx, incident):
+            raise NoRoute("Three runs for the same incident did not end it.", reason=EscalationReason.INEFFECTIVE)
 
     async def _enqueue(self, execution: Execution, incident: Incident) -> None:
         # A run that a crash left behind is taken once more for each worker that had it (`epoch`).
@@ -408,7 +361,7 @@ class LoopWorker(Dispatcher):
         if not result.status.final:
             return result  # it waits for a person, and holds nothing
         async with self.store.transaction() as tx:
-            await self._settle(tx, result)
+            await settle(tx, result, self.clock)
         reached(KillPoint.AFTER_SETTLE, execution_id)
         if result.status in LEARN_FROM:
             await self.queue.enqueue_learning(execution_id)
@@ -482,29 +435,8 @@ class LoopWorker(Dispatcher):
                 note = "not tried: no scenario fits this runbook"
             except NoMachine as reason:
                 note = f"not tried: {reason}"
-        now = self.clock.now()
         async with self.store.transaction() as tx:
-            if not reports:
-                evidence = TestEvidence(id=request_id, source="none", passed=None, note=note, at=now)
-                await attach_evidence(tx, subject_id, evidence, by=ENGINE, clock=self.clock)
-            for report in reports:
-                trial = Trial(
-                    id=self.clock.new_id("tri"),
-                    version_id=version.id,
-                    digest=version.digest,
-                    report=report,
-                    created_at=now,
-                )
-                await tx.trials.add(trial)
-                evidence = TestEvidence(
-                    id=trial.id,
-                    source="trial",
-                    passed=report.right,
-                    note=f"{report.scenario}: {report.outcome.value}. {report.reason}".strip(),
-                    trial_id=trial.id,
-                    at=now,
-                )
-                await attach_evidence(tx, subject_id, evidence, by=ENGINE, clock=self.clock)
+            await attach_trials(tx, version, reports, request_id=request_id, note=note, clock=self.clock)
 
     async def sweep(self) -> int:
         """Also queue for learning what failed and was never learned from."""
@@ -537,59 +469,3 @@ class LoopWorker(Dispatcher):
                     data=data,
                 )
             )
-
-
-async def find_host(tx: Transaction, client_id: str, name: str) -> Host:
-    """A client's host by id or hostname. Raises InvalidInput naming what was looked for."""
-    host = await tx.hosts.find(name, client=client_id)
-    if host is None:
-        page = await tx.hosts.page(client=client_id, where={"hostname": name}, limit=1)
-        host = page.items[0] if page.items else None
-    if host is None:
-        raise InvalidInput(
-            f"Found no host {name!r} of client {client_id!r}.",
-            allowed="Allowed: the id or hostname of a registered host.",
-            next_step="Register it with `runwright host add`.",
-        )
-    return host
-
-
-async def gather_case(tx: Transaction, result: ExecutionResult) -> Case:
-    """What learning needs to know about a failed run: a `Failure` with its version, where that is known."""
-    client = result.client_id
-    rules = await tx.routes.page(client=client, where={"active": True}, limit=200)
-    where = {"failure_fingerprint": failure_mark(result)}
-    earlier = (await tx.analyses.page(client=client, where=where, limit=50)).items
-    runbooks = {rule.incident_type: rule.runbook_id for rule in rules.items}
-    if is_external(result.execution_id):
-        row = await tx.externals.get(result.execution_id, client=EVERY_CLIENT)
-        version_id = row.version_id
-    else:
-        version_id = (await tx.executions.get(result.execution_id, client=EVERY_CLIENT)).version_id
-    if version_id is None:
-        return Case(result=result, runbooks=runbooks, earlier=earlier)
-    rejected = await tx.reviews.page(client=client, where={"status": "rejected"}, limit=200)
-    return Failure(
-        result=result,
-        runbooks=runbooks,
-        earlier=earlier,
-        version=await tx.versions.get(version_id, client=EVERY_CLIENT),
-        rejected_digests=frozenset(item.subject.digest for item in rejected.items),
-    )
-
-
-async def note_learned(tx: Transaction, external_id: str, *, proposed: bool) -> None:
-    """Mark a reported run as learned from, in the transaction that stores what was learned."""
-    row = await tx.externals.get(external_id, client=EVERY_CLIENT)
-    learning = ExternalLearning.PROPOSED if proposed else ExternalLearning.EXPLAINED
-    await tx.externals.replace(row, row.model_copy(update={"learning": learning}))
-
-
-def _why(result: ExecutionResult) -> str:
-    """One sentence for the person who takes over."""
-    if result.error is not None:
-        return result.error.message
-    if result.verification is not None:
-        failed = [check.reason for check in result.verification.checks if check.outcome.value != "passed"]
-        return "; ".join(failed) or result.verification.explanation
-    return f"The run ended {result.status.value}."

@@ -11,6 +11,7 @@ from runwright.model.audit import AuditEvent
 from runwright.model.edges import INCIDENT_EDGES, check_edge
 from runwright.model.errors import Fault, InvalidInput
 from runwright.model.executions import Event, EventKind
+from runwright.model.hosts import Host
 from runwright.model.incidents import Incident, IncidentBrief, IncidentStatus
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.store import Transaction
@@ -156,3 +157,18 @@ async def record_change(
             data={**facts, **({"note": note} if note else {})},
         )
     )
+
+
+async def find_host(tx: Transaction, client_id: str, name: str) -> Host:
+    """A client's host by id or hostname. Raises InvalidInput naming what was looked for."""
+    host = await tx.hosts.find(name, client=client_id)
+    if host is None:
+        page = await tx.hosts.page(client=client_id, where={"hostname": name}, limit=1)
+        host = page.items[0] if page.items else None
+    if host is None:
+        raise InvalidInput(
+            f"Found no host {name!r} of client {client_id!r}.",
+            allowed="Allowed: the id or hostname of a registered host.",
+            next_step="Register it with `runwright host add`.",
+        )
+    return host

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from runwright.model.base import Moment, Record
-from runwright.model.ids import ClientId
+from runwright.model.base import Moment, Record, Sha256
+from runwright.model.ids import ClientId, digest
 from runwright.model.policy import PolicyMode as PolicyMode
 
 
@@ -254,7 +254,7 @@ class HostCheck(Record):
     completed_at: Moment | None = None
     reachable: bool | None = None
     ready: bool | None = None
-    """Whether a run could work: reachable, with what the supervisor needs, and with sudo if its steps run through it."""
+    """Whether a run could work: reachable, with what the supervisor needs, and with sudo if its steps use it."""
     code: str = ""
     """Of the error that was in the way."""
     problem: str = ""
@@ -293,6 +293,11 @@ def fingerprint(key: PublicKey) -> str:
     if blob[4 : 4 + length] != algorithm.encode() or len(blob) <= 4 + length:
         raise ValueError(f"found a key that is none of {algorithm}")
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def connection_digest(connection: Connection) -> Sha256:
+    """By which the audit chain tells one way to a host from another: address, user, keys, names of secrets."""
+    return digest(connection.model_dump(mode="json"))
 
 
 def endpoints(connection: Connection) -> Iterator[SshEndpoint]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from runwright.access.permissions import Permission
-from runwright.loop import find_host
+from runwright.incidents.intake import find_host
 from runwright.model.base import Record
 from runwright.model.executions import Execution
 from runwright.model.incidents import Escalation, Incident, IncidentStatus, NewIncident
