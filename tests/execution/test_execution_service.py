@@ -19,7 +19,7 @@ from runwright.adapters.secrets import FileSecrets
 from runwright.execution.store_journal import StoreJournal
 from runwright.model.errors import Conflict, HostUnreachable, NotFound
 from runwright.model.executions import Event, EventKind, ExecutionStatus
-from runwright.model.hosts import Host
+from runwright.model.hosts import Host, connection_digest
 from runwright.model.ports.clock import Clock
 from runwright.model.ports.hosts import HostSession
 from runwright.model.ports.store import EVERY_CLIENT
@@ -127,6 +127,9 @@ async def test_a_run_ends_in_the_store_with_its_result_event_and_audit_entry(wor
     assert any(e.kind is EventKind.STEP_OUTPUT and e.data["text"] == "shown\n" for e in events)
     finish = entries[-1].event
     assert (finish.action, finish.subject, finish.facts["status"]) == ("execution.finish", execution_id, "success")
+    async with world.store.reading() as tx:
+        host = await tx.hosts.get(execution.host_id, client=CLIENT)
+    assert finish.facts["connection"] == connection_digest(host.connection)  # where it ran, also once that is edited
     assert not verify_chain(entries)
     assert [entry.outcome for entry in journal] == [step.attempts[0] for step in result.steps]
 

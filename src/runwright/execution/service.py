@@ -29,7 +29,7 @@ from runwright.model.executions import (
     IncidentRef,
     RunbookRef,
 )
-from runwright.model.hosts import Host
+from runwright.model.hosts import Host, connection_digest
 from runwright.model.ids import digest, split_version_id
 from runwright.model.incidents import Incident, IncidentBrief
 from runwright.model.ports.artefacts import ArtefactStore
@@ -38,9 +38,9 @@ from runwright.model.ports.gate import Gate
 from runwright.model.ports.hosts import HostConnector
 from runwright.model.ports.store import EVERY_CLIENT, Store, Transaction
 from runwright.model.principals import ENGINE
-from runwright.verification.verify import HOLD
 from runwright.model.questions import Question
 from runwright.model.reviews import StopSwitch
+from runwright.verification.verify import HOLD
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class ExecutionService:
             return result
         result = result.model_copy(update={"evidence_bundle_id": bundle_id(execution.id)})
         reached(KillPoint.BEFORE_FINAL_STORE, execution_id)
-        await self._store_final(execution, result)
+        await self._store_final(execution, result, host)
         reached(KillPoint.AFTER_FINAL_STORE, execution_id)
         return result
 
@@ -254,7 +254,7 @@ class ExecutionService:
             await tx.events.append(_status_event(waiting, now, {"waiting_for": question.id}))
         return True
 
-    async def _store_final(self, execution: Execution, result: ExecutionResult) -> None:
+    async def _store_final(self, execution: Execution, result: ExecutionResult, host: Host) -> None:
         """Result, status, audit entry and event in one transaction."""
         now = self._clock.now()
         async with self._store.transaction() as tx:
@@ -271,7 +271,7 @@ class ExecutionService:
                     subject=execution.id,
                     digest=digest(result.model_dump(mode="json", by_alias=True)),
                     at=now,
-                    facts=_facts(execution, result),
+                    facts=_facts(execution, result, host),
                 )
             )
             await tx.events.append(_status_event(done, now, {}))
@@ -297,8 +297,10 @@ async def _ours(tx: Transaction, execution: Execution) -> Execution:
     return now
 
 
-def _facts(execution: Execution, result: ExecutionResult) -> dict[str, str]:
+def _facts(execution: Execution, result: ExecutionResult, host: Host) -> dict[str, str]:
+    """`host` as it was when the run took it up: where it ran, whatever the host's record says by now."""
     facts = {"status": result.status.value, "version": execution.version_id, "host": execution.host_id}
+    facts["connection"] = connection_digest(host.connection)
     if result.verification is not None:
         facts["verification"] = result.verification.outcome.value
     if result.error is not None:

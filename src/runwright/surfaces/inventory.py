@@ -24,6 +24,7 @@ from runwright.model.hosts import (
     SecretPlaces,
     SecretRef,
     SshConnection,
+    connection_digest,
     endpoints,
     secrets_of,
 )
@@ -195,7 +196,7 @@ class Inventory:
             **{name: getattr(new, name) for name in NewHost.model_fields},
         )
         await tx.hosts.add(host)
-        await self._audit(tx, host.client_id, principal, "host.add", host.id, _key_facts(host))
+        await self._audit(tx, host.client_id, principal, "host.add", host.id, _way_facts(host))
         return host
 
     async def _replace(
@@ -205,8 +206,8 @@ class Inventory:
         if fields:
             await tx.hosts.replace(was, now)
             facts = {"fields": " ".join(fields)}
-            if _key_facts(was) != _key_facts(now):
-                facts |= _key_facts(now)
+            if was.connection != now.connection:
+                facts |= _way_facts(now)
             await self._audit(tx, now.client_id, principal, action, now.id, facts)
         return now
 
@@ -242,9 +243,9 @@ class Inventory:
         )
 
 
-def _key_facts(host: Host) -> dict[str, str]:
-    """The fingerprints of the accepted keys, for the audit chain."""
-    found: dict[str, str] = {}
+def _way_facts(host: Host) -> dict[str, str]:
+    """The way to the host, and the fingerprints of its accepted keys, for the audit chain; a run names its way too."""
+    found: dict[str, str] = {"connection": connection_digest(host.connection)}
     for name, server in zip(("host_keys", "jump_host_keys"), endpoints(host.connection), strict=False):
         if server.host_keys:
             found[name] = " ".join(check_key(key) for key in server.host_keys)

@@ -8,7 +8,15 @@ import httpx2
 import pytest
 
 from runwright.model.executions import ExecutionStatus
-from runwright.model.hosts import Host, HostCheck, LocalConnection, NewHost, SecretRef, SshConnection
+from runwright.model.hosts import (
+    Host,
+    HostCheck,
+    LocalConnection,
+    NewHost,
+    SecretRef,
+    SshConnection,
+    connection_digest,
+)
 from runwright.model.ports.store import EVERY_CLIENT
 from runwright.model.principals import Role
 from runwright.surfaces.host_reach import is_own_machine
@@ -56,6 +64,17 @@ async def test_what_is_named_changes_and_the_rest_stays(house: House) -> None:
         assert (await http.patch(path, json={})).json() == changed.json()
     assert ("host.edit", {"fields": "labels become"}) in await audited(house)
     assert [action for action, _ in await audited(house)].count("host.edit") == 1
+
+
+async def test_every_way_that_a_host_ever_had_is_audited_by_its_digest(house: House) -> None:
+    host = await registered(house)
+    async with await house.speaking(grant(Role.ADMIN, "acme")) as http:
+        moved = await http.patch(f"/api/hosts/{host.id}", json={"connection": ssh(address="192.0.2.9")})
+        assert moved.status_code == 200, moved.text
+    now = Host.model_validate_json(moved.text)
+    ways = [facts["connection"] for action, facts in await audited(house) if action in ("host.add", "host.edit")]
+    assert ways == [connection_digest(host.connection), connection_digest(now.connection)]
+    assert ways[0] != ways[1]
 
 
 async def test_a_hostname_is_taken_once_within_a_client(house: House) -> None:
