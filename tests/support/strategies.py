@@ -14,7 +14,9 @@ from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
 from runwright.model.clients import Client
+from runwright.model.documents import BooleanParameter, IntegerParameter, StringParameter
 from runwright.model.incidents import Incident, IncidentBrief
+from runwright.model.questions import Question
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 """Any characters but lone surrogates, which no text of a file or process has here."""
@@ -61,6 +63,17 @@ def records_of(model: type[BaseModel]) -> st.SearchStrategy[Any]:
         return st.builds(
             lambda kind, rest: model(incident_type=kind[0], subject=kind[1], **rest),
             _INCIDENTS,
+            st.fixed_dictionaries(fields),
+        )
+    if model is Question:
+        del fields["answer"], fields["value"]
+        return st.builds(
+            lambda asked, rest: Question(answer=asked[0], value=asked[1], **rest),
+            st.one_of(
+                st.tuples(records_of(StringParameter), st.none() | _TEXT),
+                st.tuples(records_of(IntegerParameter), st.none() | _SIMPLE[int]),
+                st.tuples(records_of(BooleanParameter), st.none() | st.booleans()),
+            ),
             st.fixed_dictionaries(fields),
         )
     if model is Client:
