@@ -23,6 +23,7 @@ from runwright.model.hosts import (
     SshConnection,
 )
 from runwright.model.incidents import IncidentStatus, NewIncident
+from runwright.model.plans import PlanStatus
 from runwright.model.principals import Role
 from runwright.model.reviews import ActivationState, ReviewStatus
 from runwright.surfaces.client import RunwrightClient
@@ -113,6 +114,8 @@ def _look_around(client: Noted, history: History) -> None:
     assert [item.id for item in client.executions(incident_id=seeded.incident_id)] == [seeded.execution_id]
     assert next(client.events(seeded.execution_id)).kind is EventKind.EXECUTION_STATUS
     assert client.incidents(status="escalated")[0].id == seeded.incident_id
+    with pytest.raises(errors.NotFound, match="no artefact"):
+        next(client.artefact(seeded.execution_id, "sha256:" + "0" * 64))
     assert client.evidence(seeded.execution_id).count(b"\n") > 10
     assert client.escalations(seeded.incident_id)[0].execution_id == seeded.execution_id
     assert {line["runbook_id"] for line in client.runbooks()} >= {seed.RUNBOOK}
@@ -129,6 +132,10 @@ def _change(client: Noted, history: History) -> None:
     )
     _manage_hosts(client)
     new = NewIncident(client_id="acme", host="web-1", incident_type="disk_full", subject={"mount": "/"})
+    would = client.check_report(new)
+    assert would.status is PlanStatus.REFUSED
+    assert client.plan(would.plan_id) == would
+    assert client.check_incident(history.seeded.incident_id).status is PlanStatus.PENDING
     assert client.incident(client.report_incident(new).id).status is IncidentStatus.ESCALATED
     client.add_user("ben", PASSWORD, [{"role": "viewer", "client_id": "acme"}])
     token = client.create_token("robot", [{"role": "operator", "client_id": "acme"}], 1)
