@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -94,12 +95,35 @@ class CsvHosts:
             if len(hosts) == MOST_HOSTS:
                 self._fault(f"found more than {MOST_HOSTS} hosts; allowed: as many in one file", line)
             return
+        if self._bad_cells(row, line):
+            return
         try:
             hosts[row["hostname"]] = self._host(row)
         except ValidationError as error:
             self._fault(f"found {told(error)}", line)
         except ValueError as error:
             self._fault(str(error), line)
+
+    def _bad_cells(self, row: dict[str, str], line: int) -> bool:
+        """Whether cells are wrong by themselves; each is a fault of its own, so that one import tells them all."""
+        checks: tuple[tuple[str, Callable[[str], object]], ...] = (
+            ("port", _port),
+            ("login", partial(_one_of, SshLogin, column="login")),
+            ("become", _truth),
+            ("jump", server_of),
+            ("jump_login", partial(_one_of, SshLogin, column="jump_login")),
+            ("policy", partial(_one_of, PolicyMode, column="policy")),
+            ("labels", _pairs),
+        )
+        before = len(self.faults)
+        for column, check in checks:
+            if not (cell := row.get(column, "")):
+                continue
+            try:
+                check(cell)
+            except ValueError as error:
+                self._fault(str(error), line)
+        return len(self.faults) > before
 
     def _host(self, row: dict[str, str]) -> NewHost:
         labels = {**self._defaults.labels, **_pairs(row.get("labels", ""))}
@@ -128,13 +152,11 @@ class CsvHosts:
         server = server_of(rest.removeprefix("//")) if rest else None
         login = _one_of(SshLogin, row.get("login", "") or self._defaults.login.value, "login")
         port = row.get("port", "")
-        if port and not (port.isdecimal() and len(port) < 6):
-            raise ValueError(f"found port {port[:40]!r}; allowed: 1 to 65535")
         fields: dict[str, Any] = {
             "address": row.get("address", "") or row["hostname"],
             "user": row.get("user", "") or self._defaults.user,
             **(server.fields() if server is not None else {}),
-            **({"port": int(port)} if port else {}),
+            **({"port": _port(port)} if port else {}),
             **self._secrets(row, login, ""),
             "login": login,
             "become_password": self._secret(row.get("become_password", "")),
@@ -172,6 +194,12 @@ def _pairs(text: str) -> dict[str, str]:
             raise ValueError(f"found label {pair[:40]!r}; allowed: name=value, with ';' between several")
         found[name.strip()] = value.strip()
     return found
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 6 and 1 <= int(text) <= 65535):
+        raise ValueError(f"found port {text[:40]!r}; allowed: 1 to 65535")
+    return int(text)
 
 
 def _truth(text: str) -> bool:
