@@ -58,6 +58,9 @@ class Seeded:
     execution_id: str
     candidate: str
     """The version that was learned; it waits for review."""
+    host_id: str = ""
+    check_id: str = ""
+    """A look at the host that no worker has made yet."""
 
 
 class RecordedExecutions:
@@ -169,7 +172,9 @@ async def incident(services: Services) -> tuple[str, str]:
 async def pending_candidate(services: Services) -> Seeded:
     """An empty house becomes one where v1 failed and what was learned from it waits for review."""
     await library(services)
-    await services.inventory.add_host(ADMIN, NewHost(client_id=CLIENT, hostname=HOST, connection=LocalConnection()))
+    new = NewHost(client_id=CLIENT, hostname=HOST, connection=LocalConnection())
+    host = await services.inventory.add_host(ADMIN, new)
+    check = await services.inventory.request_check(ADMIN, host)
     await approve(services, V1)
     async with services.store.reading() as tx:
         rules = await tx.routes.page(client=EVERY_CLIENT, where={"incident_type": "service_crash"}, limit=1)
@@ -180,7 +185,7 @@ async def pending_candidate(services: Services) -> Seeded:
     learned = await loop.learn(execution_id)
     assert learned is not None, "the failure was learned from before"
     assert learned.version is not None, learned.refused
-    return Seeded(incident_id, execution_id, learned.version.id)
+    return Seeded(incident_id, execution_id, learned.version.id, host.id, check.id)
 
 
 async def healed_by_candidate(services: Services, seeded: Seeded) -> str:

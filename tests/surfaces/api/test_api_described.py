@@ -44,6 +44,7 @@ CHECKS = [
 
 ENDLESS_OR_LAST = {
     ("GET", "/api/executions/{execution_id}/events"): "a stream; test_api_events.py reads it",
+    ("DELETE", "/api/hosts/{host_id}"): "it would remove the host that other calls need",
     ("DELETE", "/api/sessions/current"): "it would end the session that all these calls need",
 }
 
@@ -89,6 +90,8 @@ def caller(request: pytest.FixtureRequest, history: History, tmp_path: Path) -> 
         "runbook_id": story.RUNBOOK,
         "chain": story.CLIENT,
         "scope": "global",
+        "host_id": seeded.host_id,
+        "check_id": seeded.check_id,
     }
     yield role, InProcess(history.copy(tmp_path / "data"), (grant(role),), real=real)
     asgi.shutdown_lifespans()

@@ -170,6 +170,7 @@ async def _paths(site: Site, healed: str) -> tuple[str, ...]:
         "/incidents",
         "/incidents?status=closed",
         f"/incidents/{site.seeded.incident_id}",
+        "/hosts",
         "/runbooks",
         f"/runbooks/{seed.RUNBOOK}",
         f"/audit?chain={seed.CLIENT}&check=true",
