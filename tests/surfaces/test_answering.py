@@ -95,7 +95,9 @@ async def test_the_dashboard_shows_the_question_and_takes_the_answer(house: Hous
     await house.add_person("ada", grant(Role.OPERATOR))
     async with house.anonymous() as http:
         await http.post("/login", data={"name": "ada", "password": PASSWORD})
-        assert "waits for a person" in (await http.get("/executions")).text
+        host_id = (await _stored(house))[0].host_id
+        for listing in ("/executions", "/hosts", f"/hosts/{host_id}"):
+            assert "waits for a person" in (await http.get(listing)).text, listing
         html = (await http.get("/executions/exe-1")).text
         assert "&lt;script&gt;" in html
         assert "<script>alert" not in html
@@ -129,6 +131,8 @@ async def test_the_command_line_asks_and_answers(
         monkeypatch.setenv("RUNWRIGHT_TOKEN", await house.person("ada", grant(Role.OPERATOR)))
         listed = await asyncio.to_thread(cli, "execution", "list")
         assert "waits for a person" in " ".join(listed.out.split())
+        incident = await asyncio.to_thread(cli, "incident", "show", "inc-1")
+        assert "waits for a person" in " ".join(incident.out.split())
         asked = await asyncio.to_thread(cli, "execution", "questions", "--json")
         assert (asked.status, asked.data[0]["execution_id"]) == (0, "exe-1")
         assert "asks for sure: boolean" in (await asyncio.to_thread(cli, "execution", "show", "exe-1")).out

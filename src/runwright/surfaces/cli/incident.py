@@ -138,7 +138,7 @@ def show(incident_id: str, json_: Json = False) -> None:
     table(
         "Runs",
         ("id", "version", "status", "started"),
-        [(run.id, run.version_id, run.status.value, moment(run.started_at)) for run in runs],
+        [(run.id, run.version_id, run.standing, moment(run.started_at)) for run in runs],
         "No run yet.",
     )
     for item in escalations:

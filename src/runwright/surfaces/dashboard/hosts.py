@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from runwright.access.permissions import Permission, allows
-from runwright.model.executions import ExecutionStatus
+from runwright.model.executions import Execution, ExecutionStatus
 from runwright.model.hosts import Host, HostCheck, endpoints
 from runwright.model.ports.store import EVERY_CLIENT, Transaction
 from runwright.surfaces.api.forms import Cursor
@@ -24,7 +24,8 @@ router = APIRouter()
 HostReader = Annotated[Caller, Depends(needs(Permission.READ_HOSTS))]
 HostManager = Annotated[Caller, Depends(needs(Permission.MANAGE_HOSTS))]
 
-UNFINISHED = (ExecutionStatus.PENDING.value, ExecutionStatus.RUNNING.value)
+UNFINISHED = (ExecutionStatus.RUNNING, ExecutionStatus.PENDING)
+"""In the order in which a host's row names them."""
 
 
 def verdict(check: HostCheck | None) -> str:
@@ -43,8 +44,8 @@ class HostRow:
     host: Host
     way: str
     check: HostCheck | None
-    live: int
-    """Executions that wait or run."""
+    run: Execution | None
+    """What runs there, or else waits to."""
 
     @property
     def verdict(self) -> str:
@@ -56,6 +57,16 @@ async def _last_check(tx: Transaction, host: Host) -> HostCheck | None:
     return found.items[0] if found.items else None
 
 
+async def _now(tx: Transaction, host: Host) -> Execution | None:
+    for status in UNFINISHED:
+        found = await tx.executions.page(
+            client=host.client_id, where={"host_id": host.id, "status": status.value}, limit=1
+        )
+        if found.items:
+            return found.items[0]
+    return None
+
+
 @router.get("/hosts")
 async def hosts(request: Request, caller: HostReader, cursor: Cursor = None) -> Response:
     async with services(request).store.reading() as tx:
@@ -63,8 +74,7 @@ async def hosts(request: Request, caller: HostReader, cursor: Cursor = None) -> 
         rows: list[HostRow] = []
         for host in found.items:
             check = await _last_check(tx, host)
-            live = await tx.executions.count(client=host.client_id, where={"host_id": host.id, "status": UNFINISHED})
-            rows.append(HostRow(host, way_of(host.connection), check, live))
+            rows.append(HostRow(host, way_of(host.connection), check, await _now(tx, host)))
     by_client = sorted(rows, key=lambda row: (row.host.client_id, row.host.hostname))
     return await page(request, "hosts.html", caller, rows=by_client, next_cursor=found.next_cursor)
 
