@@ -178,6 +178,8 @@ async def _as_it_is(lab: SshMachine, look: Look) -> None:
     without = await look(wanting)
     assert (without.reachable, without.ready) == (True, False)
     assert any("sudo does not work" in hint for hint in without.hints), without.hints
+    with_password = lab.connection(ASKED, become_password=secret("password"))
+    assert (await look(wanting.model_copy(update={"connection": with_password}))).ready
 
 
 async def _its_keys(lab: SshMachine, look: Look) -> None:
