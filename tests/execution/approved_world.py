@@ -153,7 +153,6 @@ class World:
             await tx.executions.add(execution)
         return execution
 
-
     async def also_approved(self, text: str) -> str:
         """Another approved runbook of the library, for calls; its digest."""
         now, loaded = self.clock.now(), load_runbook(text)

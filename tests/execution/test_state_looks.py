@@ -19,9 +19,7 @@ SERVICE = Step.model_validate({"id": "a", "service": {"name": "$service", "state
 SHOPD = IncidentBrief(incident_type="service_crash", subject={"service": "shopd"})
 LEAK = IncidentBrief(incident_type="memory_leak", subject={"service": "shopd"})
 FULL = IncidentBrief(incident_type="disk_full", subject={"mount": "/var"})
-VAR = DiskFact(
-    mount="/var", filesystem="ext4", size_kb=10**6, used_kb=970_000, available_kb=3, used_percent=97.0
-)
+VAR = DiskFact(mount="/var", filesystem="ext4", size_kb=10**6, used_kb=970_000, available_kb=3, used_percent=97.0)
 
 CASES = [
     ("started", SHOPD, RUN, "- 0=inactive::: / - 0=active:12:300:", ["shopd: inactive -> active"]),

@@ -52,6 +52,7 @@ HARMLESS: dict[tuple[str, str], str] = {
     ("executions", "document.created_at"): TOLD,
     ("executions", "document.started_at"): TOLD,
     ("executions", "document.cancel_requested_at"): "a wish to stop, read by the worker",
+    ("executions", "document.waiting_for"): "which question it waits for; the answer itself is read from the question",
     ("activations", "runbook_id"): INDEX,
     ("activations", "scope"): INDEX,
     ("activations", "state"): INDEX,

@@ -10,9 +10,9 @@ from runwright.execution.outputs import MOST
 from runwright.model.documents import ParameterValue
 from runwright.model.executions import ExecutionResult, HostBrief, RunbookRef
 from runwright.model.incidents import IncidentBrief
-from runwright.verification.verify import HOLD
 from runwright.model.ports.artefacts import ArtefactStore
 from runwright.model.questions import Question
+from runwright.verification.verify import HOLD
 
 
 @dataclass(frozen=True, kw_only=True)
