@@ -236,8 +236,9 @@ def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator
         grown = one.used_kb - (was.used_kb if was else 0)
         if grown < _GROWTH_KB or one.mount in now.submounts.keys() - before.submounts.keys():
             continue
-        # Where nothing was freed nothing was moved: memory that grew is some other program's.
-        if one.memory and freed >= _GROWTH_KB and grown > max(4 * _GROWTH_KB, freed // 2):
+        # Where nothing was freed, or there is room without what went, memory that grew is some other program's.
+        needed = _percent(now.used_kb + grown, now.used_kb + max(now.free_kb, 0)) >= subject.threshold_percent
+        if one.memory and needed and freed >= _GROWTH_KB and grown > max(4 * _GROWTH_KB, freed // 2):
             yield failed(f"{one.mount}, which is memory, grew by {grown // 1024} MB: moved, and gone at the next boot.")
         elif not one.memory and one.used_percent >= _CROWDED and (was is None or was.used_percent < _CROWDED):
             yield failed(f"{one.mount} is {one.used_percent}% full now: the room of {shown} was made at its cost.")
