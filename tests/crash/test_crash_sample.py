@@ -124,7 +124,7 @@ def test_what_ran_without_an_intent_is_seen() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"status": "running"}, {"incident": "running"}, {"taken_up": None}, {"taken_up": 11.0}, {"seconds": 60.0}],
+    [{"status": "running"}, {"incident": "running"}, {"taken_up": None}, {"taken_up": 11.0}, {"seconds": 600.0}],
 )
 def test_a_run_that_is_left_or_late_is_stuck(changes: dict[str, Any]) -> None:
     story = Story()

@@ -56,8 +56,9 @@ async def test_what_heals_what_does_nothing_and_what_cheats(machines: Machines, 
     assert "must survive" in cheating.reason
     assert cheating.execution is not None
     assert cheating.execution.verification is not None
-    assert cheating.execution.verification.outcome is VerificationOutcome.PASSED
-    assert cheating.wrong_healed
+    assert cheating.execution.verification.outcome is VerificationOutcome.FAILED
+    assert "does not any more" in cheating.execution.verification.explanation
+    assert not cheating.wrong_healed
     assert "/etc/systemd/system/shopd.service" in {effect.path for effect in cheating.effects}
 
 

@@ -243,7 +243,7 @@ def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator
         elif not one.memory and one.used_percent >= _CROWDED and (was is None or was.used_percent < _CROWDED):
             yield failed(f"{one.mount} is {one.used_percent}% full now: the room of {shown} was made at its cost.")
     for point, filesystem in now.submounts.items():
-        if point not in before.submounts:
+        if point not in before.submounts and _hides(subject, now.mount, point):
             verdict = failed if filesystem in ("tmpfs", "ramfs", "overlay") else unverifiable
             yield verdict(f"{filesystem} is mounted on {point} now: what lies below it is hidden, not removed.")
     usable = before.used_kb + max(before.free_kb, 0)
@@ -270,6 +270,17 @@ def _elsewhere(subject: DiskFull, now: DiskFacts, before: DiskFacts) -> Iterator
             f"{len(lost)} of the {len(before.top)} directories at the top of {shown} are gone, as {lost[0]}: "
             "whether they were needed is for a person to say."
         )
+
+
+def _hides(subject: DiskFull, mount: str, point: str) -> bool:
+    """Whether a mount may hide what this is about: a directory at the top, or what must be kept.
+
+    Deeper ones come and go with containers and sessions, and hide an empty directory that was made for them.
+    """
+    if "/" not in point.removeprefix(mount.rstrip("/")).strip("/"):
+        return True
+    kept = [path.rstrip("/") for path in subject.protect or ()]
+    return any(f"{path}/".startswith(f"{point}/") or point.startswith(f"{path}/") for path in kept)
 
 
 def _percent(used: int, usable: int) -> int:
