@@ -48,6 +48,13 @@ ENDLESS_OR_LAST = {
     ("DELETE", "/api/sessions/current"): "it would end the session that all these calls need",
 }
 
+SHOWN_ELSEWHERE = {
+    "/api/plans/{plan_id}": "test_client_contract.py makes a plan and reads it",
+    "/api/executions/external/{execution_id}": "test_client_contract.py reports one and reads it",
+    "/api/executions/{execution_id}/artefacts/{digest}": "test_api_artefacts.py keeps one and reads it",
+}
+"""The story has none of these, so every call of theirs is refused here, as described."""
+
 CALLS = {Role.ADMIN: 8, Role.VIEWER: 3}
 """Generated calls of each operation."""
 
@@ -143,4 +150,5 @@ def test_every_answer_is_a_described_one(caller: tuple[Role, InProcess]) -> None
         if place not in ENDLESS_OR_LAST and not _try(operation, app, CALLS[role]):
             silent.append(place)
     if role is Role.ADMIN:
-        assert [path for method, path in silent if method == "GET"] == [], "never succeeded, so nothing was shown"
+        unshown = {path for method, path in silent if method == "GET"}
+        assert unshown <= SHOWN_ELSEWHERE.keys(), "never succeeded, so nothing was shown"
