@@ -66,6 +66,7 @@ def missing_part(part: str) -> str | None:
     raise ValueError(part)
 
 
+LONG = ("server", "demo", "crash")
 PARTS = ("lab", "postgres", "browser", "peers")
 PEERS = Path(__file__).parents[1] / ".venv-peers" / "bin"
 """Programs of ansible-core and pyinfra, in an environment of their own."""
@@ -73,6 +74,8 @@ PEERS = Path(__file__).parents[1] / ".venv-peers" / "bin"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine lacks, with the reason; under RUNWRIGHT_REQUIRE a missing part fails instead."""
+    # Files that start whole servers take longest: first, so that no worker of pytest is left alone with one at the end.
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
     required = {part for part in os.environ.get("RUNWRIGHT_REQUIRE", "").split(",") if part}
     for part in PARTS:
         reason = missing_part(part)
