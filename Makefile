@@ -43,7 +43,7 @@ bench-execution: ## What a step costs, against bare sh, ansible and pyinfra
 	@scripts/setup python peers machines
 	@$(BIN)/python benchmarks/execution.py
 
-crash-test: ## Kill more than 1,000 workers everywhere and look what is lost (about 15 minutes; ARGS="--kills 200")
+crash-test: ## Kill more than 1,000 workers everywhere and look what is lost (about 20 minutes; ARGS="--kills 200")
 	@scripts/setup python machines postgres
 	@PYTHONPATH=tests $(BIN)/python -m crash.sweep --json build/bench/crash.json $(ARGS)
 	@PYTHONPATH=tests $(BIN)/python -m crash.stalled
